@@ -1,9 +1,10 @@
 // How weight codes lie in the file and in memory: one layout for both, read by kernels front to
 // back. Plain scalar code; kernels unpack the same layout with SIMD.
 //
-// Output channels come in blocks of 16; blocks do not cross a group. Inside a block, k (the position
-// in the dot product) runs in quads. A tile is 16 channels x 4 k = 64 codes, ordered [16][4]:
-// one ZMM register of VNNI operands. Block = tiles of all quads in order; stream = all blocks.
+// Output channels come in blocks of 16; blocks do not cross a group. Inside a block, k (the
+// position in the dot product) runs in quads. A tile is 16 channels x 4 k = 64 codes, ordered
+// [16][4]: one ZMM register of VNNI operands. Block = tiles of all quads in order; stream = all
+// blocks.
 //
 // k order of a convolution: a run is a stretch of k that is contiguous in the activation; each run
 // is padded to a multiple of 4 with the code of level 0.
@@ -57,7 +58,8 @@ struct CodeLayout {
   uint32_t BlockChannels(uint32_t block) const;
   // The first output channel of `block`.
   uint32_t FirstChannel(uint32_t block) const;
-  // Index into the ohwi values of one output channel for position `value` of `run`; kNone in padding.
+  // Index into the ohwi values of one output channel for position `value` of `run`; kNone in
+  // padding.
   uint32_t OhwiIndex(uint32_t run, uint32_t value) const;
 };
 

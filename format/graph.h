@@ -30,14 +30,14 @@ struct Tensor {
   uint32_t height = 0;
   uint32_t width = 0;
   uint32_t channels = 0;
-  float scale = 0.0f;        // kU8 and kS16: > 0
-  int32_t zero_point = 0;    // kU8: 0..255
-  uint8_t bits = 8;          // kU8: codes lie in 0..2^bits - 1
+  float scale = 0.0f;      // kU8 and kS16: > 0
+  int32_t zero_point = 0;  // kU8: 0..255
+  uint8_t bits = 8;        // kU8: codes lie in 0..2^bits - 1
 };
 
 enum class OpKind : uint8_t {
-  kConv = 0,           // any kernel, stride, padding, dilation, groups; dense layers are convolutions
-                       // whose kernel is the whole input
+  kConv = 0,  // any kernel, stride, padding, dilation, groups; dense layers are convolutions
+              // whose kernel is the whole input
   kDepthwiseConv = 1,  // groups == input channels == output channels
   kMaxPool = 2,        // output has the input's scale and zero point
   kAvgPool = 3,
@@ -75,11 +75,11 @@ struct Weights {
 
   // Integer model. Blocks of 16 output channels, see code_layout.h.
   LevelSetKind level_set = LevelSetKind::kUniform;
-  Buffer<uint8_t> block_bits;     // bits a code, 1..8, one per block
-  Buffer<uint8_t> block_shapes;   // kTwoRegion: one shape byte per block; else empty
-  Buffer<int8_t> tables;          // kTable: for each width that occurs, ascending, 2^bits levels
-  Buffer<uint8_t> codes;          // bit planes, see code_layout.h
-  Buffer<ChannelParams> channels; // [out_channels]: bias and requantisation
+  Buffer<uint8_t> block_bits;      // bits a code, 1..8, one per block
+  Buffer<uint8_t> block_shapes;    // kTwoRegion: one shape byte per block; else empty
+  Buffer<int8_t> tables;           // kTable: for each width that occurs, ascending, 2^bits levels
+  Buffer<uint8_t> codes;           // bit planes, see code_layout.h
+  Buffer<ChannelParams> channels;  // [out_channels]: bias and requantisation
 
   bool is_float() const { return codes.empty(); }
 };
@@ -88,12 +88,12 @@ struct Node {
   OpKind kind = OpKind::kConv;
   std::string name;
   std::vector<uint32_t> inputs;  // tensor indices
-  uint32_t output = kNone;       // tensor index; every tensor but the graph's input has one producer
-  Window window;                 // kConv, kDepthwiseConv, kMaxPool, kAvgPool, kSlicePad
-  uint32_t groups = 1;           // kConv, kDepthwiseConv
-  bool count_include_pad = false;                          // kAvgPool
-  uint32_t channels_before = 0, channels_after = 0;        // kSlicePad
-  uint32_t weights = kNone;                                // kConv, kDepthwiseConv
+  uint32_t output = kNone;  // tensor index; every tensor but the graph's input has one producer
+  Window window;            // kConv, kDepthwiseConv, kMaxPool, kAvgPool, kSlicePad
+  uint32_t groups = 1;      // kConv, kDepthwiseConv
+  bool count_include_pad = false;                    // kAvgPool
+  uint32_t channels_before = 0, channels_after = 0;  // kSlicePad
+  uint32_t weights = kNone;                          // kConv, kDepthwiseConv
 
   // The activation fused into the node, in real numbers (ReLU6: 0 and 6). Float engines apply it;
   // integer engines apply the codes below, which say the same.
@@ -116,7 +116,9 @@ struct Graph {
   uint32_t input = kNone;   // tensor of the pixels, packed: its channel stride equals its channels
   uint32_t output = kNone;  // tensor of the logits, 1 x 1 x classes
 
-  bool is_float() const { return input < tensors.size() && tensors[input].type == ElementType::kF32; }
+  bool is_float() const {
+    return input < tensors.size() && tensors[input].type == ElementType::kF32;
+  }
 };
 
 }  // namespace mpq

@@ -20,7 +20,7 @@ enum class LevelSetKind : uint8_t {
 const char* LevelSetKindName(LevelSetKind kind);
 
 inline constexpr int kMaxBits = 8;
-inline constexpr int kMaxTableBits = 6;      // kTable and kTwoRegion: what shuffles can look up
+inline constexpr int kMaxTableBits = 6;  // kTable and kTwoRegion: what shuffles can look up
 inline constexpr int kMaxTwoRegionLevel = 127;
 
 // The shape of a two-region set (PTILMPQ; docs in ../shared methods.md E.3 as "k, Nd"): levels 0,
@@ -41,7 +41,7 @@ struct Levels {
   std::array<int8_t, 256> level{};
   uint32_t count = 0;
 
-  uint8_t zero_code() const;    // the code of level 0
+  uint8_t zero_code() const;      // the code of level 0
   uint8_t max_magnitude() const;  // largest |level|, 1..128
   // The code whose level is nearest to x (x in units of the scale); ties go to the smaller level.
   uint8_t NearestCode(float x) const;

@@ -18,8 +18,8 @@ struct Preprocessing {
   uint32_t resize_short_side = 0;  // pixels; 0: resize straight to crop_height x crop_width
   uint32_t crop_height = 0, crop_width = 0;  // the graph's nominal input size
   Interpolation interpolation = Interpolation::kBilinear;
-  bool bgr = false;                // channel order of the graph's input
-  std::array<float, 3> mean{};     // on 0..255, in the graph's channel order
+  bool bgr = false;             // channel order of the graph's input
+  std::array<float, 3> mean{};  // on 0..255, in the graph's channel order
   std::array<float, 3> std{1, 1, 1};
   // Integer models: input code of each pixel value, [3][256] in the graph's channel order; it is
   // sat_u8(zp + round((v - mean) / std / scale)) worked out once by the quantiser, so that nobody

@@ -16,7 +16,9 @@ inline constexpr int64_t kMaxAccumulator = (int64_t{1} << 30) - 1;
 inline int32_t Saturate16(int64_t x) {
   return static_cast<int32_t>(std::clamp<int64_t>(x, -32768, 32767));
 }
-inline uint8_t SaturateU8(int64_t x) { return static_cast<uint8_t>(std::clamp<int64_t>(x, 0, 255)); }
+inline uint8_t SaturateU8(int64_t x) {
+  return static_cast<uint8_t>(std::clamp<int64_t>(x, 0, 255));
+}
 
 // x / 2^shift rounded to nearest, ties upward; a negative shift multiplies.
 inline int64_t RoundShift(int64_t x, int shift) {
@@ -77,8 +79,7 @@ inline int32_t RequantizeS16(int32_t x, const Requantizer& r) {
 }
 
 inline uint8_t RequantizeU8(int32_t x, const Requantizer& r, int32_t zero_point, uint8_t code_lo) {
-  const int64_t steps =
-      r.shifted ? RoundShift(x, r.pre) : (RequantizeS16(x, r) + 32) >> 6;
+  const int64_t steps = r.shifted ? RoundShift(x, r.pre) : (RequantizeS16(x, r) + 32) >> 6;
   const uint8_t y = SaturateU8(zero_point + steps);
   return std::min(std::max(y, code_lo), r.code_hi);
 }

@@ -1,5 +1,5 @@
-// Instruction sets as mpq counts them. Our own list, detected by us: Highway's AVX3_DL asks for more
-// than AVX-512 VNNI and would leave Cascade Lake and AVX-VNNI parts without it.
+// Instruction sets as mpq counts them. Our own list, detected by us: Highway's AVX3_DL asks for
+// more than AVX-512 VNNI and would leave Cascade Lake and AVX-VNNI parts without it.
 #ifndef MPQ_ENGINE_CORE_ISA_H_
 #define MPQ_ENGINE_CORE_ISA_H_
 

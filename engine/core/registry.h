@@ -14,7 +14,8 @@ namespace mpq {
 std::span<const Kernel* const> KernelsFor(OpKind kind);
 
 // Sets step.kernel to the first kernel that `isa` includes and that does not refuse, and
-// step.refusals to the reasons of the others before it. Always succeeds: the reference never refuses.
+// step.refusals to the reasons of the others before it. Always succeeds: the reference never
+// refuses.
 void ChooseKernel(Step& step, Isa isa);
 
 }  // namespace mpq

@@ -36,8 +36,8 @@ struct Kernel;
 struct Step {
   const Graph* graph = nullptr;
   const Node* node = nullptr;
-  const Weights* weights = nullptr;  // convolutions
-  CodeLayout layout;                 // convolutions
+  const Weights* weights = nullptr;        // convolutions
+  CodeLayout layout;                       // convolutions
   std::vector<const Tensor*> src_tensors;  // scales and zero points of the operands
   const Tensor* dst_tensor = nullptr;
   std::vector<TensorView> src;  // views without memory while kernels are being chosen

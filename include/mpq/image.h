@@ -25,7 +25,8 @@ struct ImageView {
   std::span<const uint8_t> rgb;
 
   ImageView() = default;
-  ImageView(uint32_t h, uint32_t w, std::span<const uint8_t> bytes) : height(h), width(w), rgb(bytes) {}
+  ImageView(uint32_t h, uint32_t w, std::span<const uint8_t> bytes)
+      : height(h), width(w), rgb(bytes) {}
   ImageView(const Image& image)  // NOLINT: implicit by design
       : height(image.height), width(image.width), rgb(image.rgb) {}
 };
@@ -36,7 +37,8 @@ Result<Image> Resize(ImageView src, uint32_t height, uint32_t width, Interpolati
 // What the model's preprocessing says: the short side to resize_short_side (the long side rounded
 // down, as torchvision does), then the centre crop_height x crop_width. height and width, if not 0,
 // replace the crop's size and scale the resize in proportion.
-Result<Image> Preprocess(const Model& model, ImageView src, uint32_t height = 0, uint32_t width = 0);
+Result<Image> Preprocess(const Model& model, ImageView src, uint32_t height = 0,
+                         uint32_t width = 0);
 
 }  // namespace mpq
 

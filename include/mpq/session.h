@@ -19,9 +19,9 @@ struct SessionOptions {
   uint32_t batch = 1;              // images a run; fewer may be passed
   uint32_t height = 0, width = 0;  // 0: the model's nominal size
   std::string isa;                 // "" = best, or what MPQ_ISA says; see IsaName
-  uint64_t memory_limit = 0;       // bytes of arena and scratch; 0 = none. Refused before allocating
-  bool keep_tensors = false;       // every tensor stays readable after Run; more memory, same bits
-  bool profile = false;            // measure each step
+  uint64_t memory_limit = 0;  // bytes of arena and scratch; 0 = none. Refused before allocating
+  bool keep_tensors = false;  // every tensor stays readable after Run; more memory, same bits
+  bool profile = false;       // measure each step
 };
 
 // One line of the plan, for people and reports.
@@ -47,7 +47,8 @@ class Session {
 
   // After Run: [n][num_classes] in real numbers. Valid until the next Run.
   std::span<const float> logits() const;
-  // Integer models: the same as int16 steps, bit-identical on every machine; empty for float models.
+  // Integer models: the same as int16 steps, bit-identical on every machine; empty for float
+  // models.
   std::span<const int16_t> integer_logits() const;
   // Softmax of the logits of image i.
   std::vector<float> Probabilities(uint32_t image = 0) const;

@@ -1,5 +1,6 @@
 // Errors as values. The library never throws across its API, never aborts and never prints because
-// of data: what can fail returns a Status, or a Result<T> that holds either the value or the Status.
+// of data: what can fail returns a Status, or a Result<T> that holds either the value or the
+// Status.
 #ifndef MPQ_STATUS_H_
 #define MPQ_STATUS_H_
 
@@ -47,8 +48,8 @@ class [[nodiscard]] Status {
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : value_(std::move(value)) {}           // NOLINT: implicit by design
-  Result(Status status) : status_(std::move(status)) {}   // NOLINT: implicit by design
+  Result(T value) : value_(std::move(value)) {}          // NOLINT: implicit by design
+  Result(Status status) : status_(std::move(status)) {}  // NOLINT: implicit by design
 
   bool ok() const { return value_.has_value(); }
   const Status& status() const { return status_; }
@@ -70,10 +71,10 @@ class [[nodiscard]] Result {
 #define MPQ_STATUS_NAME_(line) MPQ_STATUS_CONCAT_(mpq_result_, line)
 
 // Returns from the calling function when `expr` (a Status) is an error.
-#define MPQ_RETURN_IF_ERROR(expr)                              \
-  do {                                                         \
-    ::mpq::Status mpq_status_ = (expr);                        \
-    if (!mpq_status_.ok()) return mpq_status_;                 \
+#define MPQ_RETURN_IF_ERROR(expr)              \
+  do {                                         \
+    ::mpq::Status mpq_status_ = (expr);        \
+    if (!mpq_status_.ok()) return mpq_status_; \
   } while (false)
 
 // MPQ_ASSIGN_OR_RETURN(auto x, MakeX()): declares x, or returns MakeX()'s error.

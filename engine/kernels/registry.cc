@@ -1,0 +1,45 @@
+#include "engine/core/registry.h"
+
+#include "engine/ref/conv.h"
+
+namespace mpq {
+
+namespace {
+
+// Best first, the reference last.
+constexpr const Kernel* kConvKernels[] = {
+    &ref::kConv,
+};
+
+std::string Refusal(const Kernel& kernel, const Step& step, Isa isa) {
+  if (!IsaIncludes(isa, kernel.isa)) {
+    return std::string(IsaName(isa)) + " does not include " + std::string(IsaName(kernel.isa));
+  }
+  return kernel.refuse(step);
+}
+
+}  // namespace
+
+std::span<const Kernel* const> KernelsFor(OpKind kind) {
+  switch (kind) {
+    case OpKind::kConv:
+      return kConvKernels;
+    default:
+      return {};
+  }
+}
+
+void ChooseKernel(Step& step, Isa isa) {
+  step.kernel = nullptr;
+  step.refusals.clear();
+  for (const Kernel* kernel : KernelsFor(step.node->kind)) {
+    const std::string reason = Refusal(*kernel, step, isa);
+    if (reason.empty()) {
+      step.kernel = kernel;
+      return;
+    }
+    step.refusals.push_back(std::string(kernel->name) + ": " + reason);
+  }
+}
+
+}  // namespace mpq

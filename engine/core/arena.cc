@@ -1,0 +1,38 @@
+#include "engine/core/arena.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace mpq {
+
+size_t PlaceBuffers(std::span<ArenaBuffer> buffers) {
+  constexpr size_t kAlignment = 64;
+  std::vector<uint32_t> order(buffers.size());
+  std::iota(order.begin(), order.end(), 0u);
+  std::stable_sort(order.begin(), order.end(),
+                   [&](uint32_t a, uint32_t b) { return buffers[a].bytes > buffers[b].bytes; });
+
+  size_t total = 0;
+  std::vector<const ArenaBuffer*> placed;  // ascending by offset
+  for (const uint32_t index : order) {
+    ArenaBuffer& buffer = buffers[index];
+    const size_t bytes = (buffer.bytes + kAlignment - 1) / kAlignment * kAlignment;
+    size_t offset = 0;
+    for (const ArenaBuffer* other : placed) {
+      const bool meet = other->first <= buffer.last && buffer.first <= other->last;
+      if (!meet) continue;
+      if (offset + bytes <= other->offset) break;
+      const size_t end = other->offset + (other->bytes + kAlignment - 1) / kAlignment * kAlignment;
+      offset = std::max(offset, end);
+    }
+    buffer.offset = offset;
+    total = std::max(total, offset + bytes);
+    const auto at = std::upper_bound(
+        placed.begin(), placed.end(), offset,
+        [](size_t value, const ArenaBuffer* other) { return value < other->offset; });
+    placed.insert(at, &buffer);
+  }
+  return total;
+}
+
+}  // namespace mpq

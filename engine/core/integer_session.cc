@@ -1,0 +1,180 @@
+// Runs integer models: pixels to input codes by table, then the plan's steps, one parallel loop
+// each.
+#include <chrono>
+#include <cstring>
+#include <utility>
+
+#include "engine/core/aligned_memory.h"
+#include "engine/core/isa.h"
+#include "engine/core/plan.h"
+#include "engine/core/session_impl.h"
+#include "engine/core/thread_pool.h"
+#include "format/message.h"
+#include "format/model_data.h"
+
+namespace mpq {
+
+namespace {
+
+double SecondsSince(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+class IntegerSession final : public SessionImpl {
+ public:
+  static Result<std::unique_ptr<SessionImpl>> Create(const Model& model,
+                                                     const SessionOptions& options) {
+    std::unique_ptr<IntegerSession> session(new IntegerSession(model, options));
+    MPQ_RETURN_IF_ERROR(session->Prepare());
+    return std::unique_ptr<SessionImpl>(std::move(session));
+  }
+
+  Status Run(std::span<const uint8_t> pixels, uint32_t n) override {
+    ConvertPixels(pixels);
+    images_ = n;
+    for (size_t i = 0; i < plan_.steps.size(); ++i) {
+      const auto start = std::chrono::steady_clock::now();
+      RunStep(plan_.steps[i]);
+      if (options_.profile) infos_[i].seconds = SecondsSince(start);
+    }
+    ConvertLogits(n);
+    return Status();
+  }
+
+  std::span<const float> logits() const override { return logits_; }
+  std::span<const int16_t> integer_logits() const override { return integer_logits_; }
+
+  Result<std::vector<int16_t>> ReadTensorCodes(uint32_t tensor) const override {
+    if (!options_.keep_tensors || tensor >= plan_.views.size()) {
+      return Error(ErrorCode::kInvalidArgument, "tensor ", tensor, " of ", plan_.views.size(),
+                   " was not kept (SessionOptions::keep_tensors)");
+    }
+    return CopyCodes(tensor, images_);
+  }
+
+  Result<std::vector<float>> ReadTensor(uint32_t index) const override {
+    MPQ_ASSIGN_OR_RETURN(const std::vector<int16_t> codes, ReadTensorCodes(index));
+    std::vector<float> reals(codes.size());
+    const Tensor& tensor = graph().tensors[index];
+    for (size_t i = 0; i < codes.size(); ++i) reals[i] = RealOf(tensor, codes[i]);
+    return reals;
+  }
+
+  uint64_t memory_bytes() const override { return plan_.arena_bytes + ScratchBytes(); }
+  std::string isa() const override { return std::string(IsaName(isa_)); }
+  const std::vector<StepInfo>& steps() const override { return infos_; }
+
+ private:
+  IntegerSession(const Model& model, const SessionOptions& options)
+      : model_(model), options_(options) {}
+
+  const Graph& graph() const { return model_.data().graph; }
+  size_t ScratchBytes() const { return scratch_stride_ * options_.threads; }
+
+  Status Prepare() {
+    MPQ_ASSIGN_OR_RETURN(isa_, options_.isa.empty() ? DefaultIsa() : ParseIsa(options_.isa));
+    const PlanOptions plan_options{options_.batch, options_.height, options_.width, isa_,
+                                   options_.keep_tensors};
+    MPQ_ASSIGN_OR_RETURN(plan_, MakePlan(graph(), plan_options));
+    scratch_stride_ = (plan_.scratch_bytes + 63) / 64 * 64;
+    MPQ_RETURN_IF_ERROR(CheckMemoryLimit(memory_bytes(), options_.memory_limit));
+    MPQ_ASSIGN_OR_RETURN(arena_, AlignedMemory::Allocate(plan_.arena_bytes));
+    MPQ_ASSIGN_OR_RETURN(scratch_, AlignedMemory::Allocate(ScratchBytes()));
+    plan_.Bind(arena_.data());
+    const size_t num_logits = size_t{options_.batch} * model_.num_classes();
+    logits_.resize(num_logits);
+    integer_logits_.resize(num_logits);
+    DescribeSteps();
+    return pool_.Start(options_.threads);
+  }
+
+  void DescribeSteps() {
+    for (size_t i = 0; i < plan_.steps.size(); ++i) {
+      const Step& step = plan_.steps[i];
+      StepInfo info;
+      info.node = step.node->name;
+      info.op = OpKindName(step.node->kind);
+      info.kernel = step.kernel->name;
+      info.refusals = step.refusals;
+      info.macs = plan_.macs[i];
+      infos_.push_back(std::move(info));
+    }
+  }
+
+  // RGB bytes to the input's codes, in the graph's channel order. `pixels` may hold fewer images
+  // than the batch; the rest of the input keeps older codes.
+  void ConvertPixels(std::span<const uint8_t> pixels) {
+    const Preprocessing& p = model_.data().preprocessing;
+    uint8_t* codes = plan_.views[graph().input].mutable_u8();
+    for (size_t i = 0; i + 2 < pixels.size(); i += 3) {
+      for (size_t c = 0; c < 3; ++c) {
+        codes[i + c] = p.input_codes[c * 256 + pixels[i + (p.bgr ? 2 - c : c)]];
+      }
+    }
+  }
+
+  void RunStep(const Step& step) {
+    struct Context {
+      const Step* step;
+      std::byte* scratch;
+      size_t scratch_stride;
+    };
+    Context context{&step, scratch_.data(), scratch_stride_};
+    const auto loop = [](void* opaque, uint32_t first, uint32_t last, uint32_t thread) {
+      const Context& c = *static_cast<const Context*>(opaque);
+      std::byte* scratch = c.scratch == nullptr ? nullptr : c.scratch + thread * c.scratch_stride;
+      c.step->kernel->run(*c.step, first, last, scratch);
+    };
+    pool_.Run(step.kernel->work_items(step), loop, &context);
+  }
+
+  static float RealOf(const Tensor& tensor, int16_t code) {
+    const int32_t steps = tensor.type == ElementType::kU8 ? code - tensor.zero_point : code;
+    return tensor.scale * static_cast<float>(steps);
+  }
+
+  void ConvertLogits(uint32_t n) {
+    const Tensor& tensor = graph().tensors[graph().output];
+    const std::vector<int16_t> codes = CopyCodes(graph().output, n);
+    for (size_t i = 0; i < codes.size(); ++i) {
+      integer_logits_[i] = codes[i];
+      logits_[i] = RealOf(tensor, codes[i]);
+    }
+  }
+
+  std::vector<int16_t> CopyCodes(uint32_t tensor, uint32_t n) const {
+    const TensorView& view = plan_.views[tensor];
+    const bool wide = graph().tensors[tensor].type == ElementType::kS16;
+    std::vector<int16_t> codes;
+    codes.reserve(size_t{n} * view.height * view.width * view.channels);
+    for (size_t pixel = 0; pixel < size_t{n} * view.height * view.width; ++pixel) {
+      for (size_t c = 0; c < view.channels; ++c) {
+        const size_t at = pixel * view.pixel_stride + c;
+        codes.push_back(wide ? view.mutable_s16()[at] : view.u8()[at]);
+      }
+    }
+    return codes;
+  }
+
+  const Model model_;  // shares the contents
+  const SessionOptions options_;
+  Isa isa_ = Isa::kScalar;
+  Plan plan_;
+  size_t scratch_stride_ = 0;
+  AlignedMemory arena_;
+  AlignedMemory scratch_;
+  std::vector<float> logits_;
+  std::vector<int16_t> integer_logits_;
+  std::vector<StepInfo> infos_;
+  uint32_t images_ = 0;
+  ThreadPool pool_;  // last: its threads end before what they use
+};
+
+}  // namespace
+
+Result<std::unique_ptr<SessionImpl>> MakeIntegerSession(const Model& model,
+                                                        const SessionOptions& options) {
+  return IntegerSession::Create(model, options);
+}
+
+}  // namespace mpq

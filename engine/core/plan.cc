@@ -1,0 +1,218 @@
+#include "engine/core/plan.h"
+
+#include <algorithm>
+#include <limits>
+#include <set>
+#include <utility>
+
+#include "engine/core/arena.h"
+#include "engine/core/registry.h"
+#include "format/message.h"
+
+namespace mpq {
+
+namespace {
+
+// Kernels may read this far beyond a tensor (step.h); the gap also keeps one thread's over-read
+// away from what another writes.
+constexpr size_t kOverReadBytes = 64;
+
+size_t ElementBytes(ElementType type) { return type == ElementType::kU8 ? 1 : 2; }
+
+// Where a tensor lies: in memory of its own, or in a slice of a Concat output's.
+struct Placement {
+  uint32_t parent = kNone;
+  uint32_t channel_offset = 0;  // in the parent
+};
+
+struct Root {
+  uint32_t tensor;
+  uint32_t channel_offset;
+};
+
+Root FindRoot(const std::vector<Placement>& placements, uint32_t tensor) {
+  Root root{tensor, 0};
+  while (placements[root.tensor].parent != kNone) {
+    root.channel_offset += placements[root.tensor].channel_offset;
+    root.tensor = placements[root.tensor].parent;
+  }
+  return root;
+}
+
+// True if every input of a Concat can be written straight into its slice of the output: slices
+// start at multiples of 4 channels and no tensor is in two places.
+bool InputsCanBeSlices(const Graph& graph, const Node& concat,
+                       const std::vector<Placement>& placements) {
+  std::set<uint32_t> seen;
+  uint32_t offset = 0;
+  for (const uint32_t input : concat.inputs) {
+    if (input == graph.input || placements[input].parent != kNone || offset % 4 != 0 ||
+        !seen.insert(input).second) {
+      return false;
+    }
+    offset += graph.tensors[input].channels;
+  }
+  return true;
+}
+
+std::vector<Placement> PlaceConcatInputs(const Graph& graph) {
+  std::vector<Placement> placements(graph.tensors.size());
+  for (const Node& node : graph.nodes) {
+    if (node.kind != OpKind::kConcat || !InputsCanBeSlices(graph, node, placements)) continue;
+    uint32_t offset = 0;
+    for (const uint32_t input : node.inputs) {
+      placements[input] = {node.output, offset};
+      offset += graph.tensors[input].channels;
+    }
+  }
+  return placements;
+}
+
+bool IsSliceOf(const std::vector<Placement>& placements, const Node& concat) {
+  return placements[concat.inputs[0]].parent == concat.output;
+}
+
+class Planner {
+ public:
+  Planner(const Graph& graph, const PlanOptions& options) : graph_(graph), options_(options) {}
+
+  Result<Plan> Run() {
+    MPQ_ASSIGN_OR_RETURN(shapes_, InferShapes(graph_, options_.height, options_.width));
+    const Shape& out = shapes_[graph_.output];
+    if (out.height != 1 || out.width != 1) {
+      return Error(ErrorCode::kInvalidArgument, "an input of ", options_.height, "x",
+                   options_.width, " gives ", out.height, "x", out.width,
+                   " vectors of logits, not one");
+    }
+    placements_ = PlaceConcatInputs(graph_);
+    MakeViews();
+    MakeSteps();
+    MPQ_RETURN_IF_ERROR(CheckSize());
+    PlaceTensors();
+    return std::move(plan_);
+  }
+
+ private:
+  void MakeViews() {
+    plan_.views.resize(graph_.tensors.size());
+    for (uint32_t i = 0; i < plan_.views.size(); ++i) {
+      const uint32_t root = FindRoot(placements_, i).tensor;
+      TensorView& view = plan_.views[i];
+      view.batch = options_.batch;
+      view.height = shapes_[i].height;
+      view.width = shapes_[i].width;
+      view.channels = shapes_[i].channels;
+      view.pixel_stride = ChannelStride(shapes_[root].channels, root == graph_.input);
+    }
+  }
+
+  void MakeSteps() {
+    for (const Node& node : graph_.nodes) {
+      if (node.kind == OpKind::kConcat && IsSliceOf(placements_, node)) continue;
+      Step step;
+      step.graph = &graph_;
+      step.node = &node;
+      for (const uint32_t input : node.inputs) {
+        step.src_tensors.push_back(&graph_.tensors[input]);
+        step.src.push_back(plan_.views[input]);
+      }
+      step.dst_tensor = &graph_.tensors[node.output];
+      step.dst = plan_.views[node.output];
+      if (node.weights != kNone) DescribeWeights(step);
+      ChooseKernel(step, options_.isa);
+      plan_.scratch_bytes = std::max(plan_.scratch_bytes, step.kernel->scratch_bytes(step));
+      plan_.macs.push_back(NodeMacs(graph_, node, shapes_[node.output]));
+      plan_.steps.push_back(std::move(step));
+    }
+  }
+
+  void DescribeWeights(Step& step) {
+    step.weights = &graph_.weights[step.node->weights];
+    step.layout = MakeCodeLayout(graph_, *step.node);
+    for (uint32_t block = 0; block < step.layout.blocks(); ++block) {
+      // Validated: every block has a level set.
+      const Result<Levels> levels = BlockLevels(*step.weights, block);
+      step.max_level = std::max<uint32_t>(step.max_level, levels->max_magnitude());
+    }
+  }
+
+  size_t TensorBytes(uint32_t tensor) const {
+    const TensorView& view = plan_.views[tensor];
+    return view.batch * view.image_stride() * ElementBytes(graph_.tensors[tensor].type);
+  }
+
+  // All tensors together must be addressable with a margin, so nothing below can overflow.
+  Status CheckSize() const {
+    constexpr uint64_t kMaxBytes = std::numeric_limits<uint64_t>::max() >> 16;
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < plan_.views.size(); ++i) {
+      const TensorView& view = plan_.views[i];
+      const uint64_t image = uint64_t{view.height} * view.width * view.pixel_stride;
+      const __uint128_t bytes = static_cast<__uint128_t>(image) * view.batch * 2 + total;
+      if (bytes > kMaxBytes) {
+        return Error(ErrorCode::kLimitExceeded, "tensor '", graph_.tensors[i].name, "' of ",
+                     view.batch, "x", view.height, "x", view.width, "x", view.channels,
+                     " is too large");
+      }
+      total = static_cast<uint64_t>(bytes);
+    }
+    return Status();
+  }
+
+  void PlaceTensors() {
+    const uint32_t num_steps = static_cast<uint32_t>(plan_.steps.size());
+    const uint32_t num_tensors = static_cast<uint32_t>(graph_.tensors.size());
+    std::vector<ArenaBuffer> buffers(num_tensors);
+    for (uint32_t i = 0; i < num_tensors; ++i) buffers[i].first = num_steps;
+    const auto extend = [&](uint32_t tensor, uint32_t step) {
+      ArenaBuffer& buffer = buffers[FindRoot(placements_, tensor).tensor];
+      buffer.first = std::min(buffer.first, step);
+      buffer.last = std::max(buffer.last, step);
+    };
+    // Step 0 is the conversion of the pixels, so step i of the plan is i + 1 here.
+    extend(graph_.input, 0);
+    for (uint32_t i = 0; i < num_steps; ++i) {
+      for (const uint32_t input : plan_.steps[i].node->inputs) extend(input, i + 1);
+      extend(plan_.steps[i].node->output, i + 1);
+    }
+    extend(graph_.output, num_steps + 1);
+    for (uint32_t i = 0; i < num_tensors; ++i) {
+      const bool used = buffers[i].first <= buffers[i].last;
+      const bool root = placements_[i].parent == kNone;
+      if (used && root) buffers[i].bytes = TensorBytes(i) + kOverReadBytes;
+      if (options_.keep_tensors) {
+        buffers[i].first = 0;
+        buffers[i].last = num_steps + 1;
+      }
+    }
+    plan_.arena_bytes = PlaceBuffers(buffers);
+    plan_.view_offsets.resize(num_tensors);
+    for (uint32_t i = 0; i < num_tensors; ++i) {
+      const Root root = FindRoot(placements_, i);
+      plan_.view_offsets[i] =
+          buffers[root.tensor].offset + root.channel_offset * ElementBytes(graph_.tensors[i].type);
+    }
+  }
+
+  const Graph& graph_;
+  const PlanOptions& options_;
+  std::vector<Shape> shapes_;
+  std::vector<Placement> placements_;
+  Plan plan_;
+};
+
+}  // namespace
+
+void Plan::Bind(std::byte* arena) {
+  for (size_t i = 0; i < views.size(); ++i) views[i].data = arena + view_offsets[i];
+  for (Step& step : steps) {
+    for (size_t i = 0; i < step.src.size(); ++i) step.src[i] = views[step.node->inputs[i]];
+    step.dst = views[step.node->output];
+  }
+}
+
+Result<Plan> MakePlan(const Graph& graph, const PlanOptions& options) {
+  return Planner(graph, options).Run();
+}
+
+}  // namespace mpq

@@ -1,0 +1,42 @@
+// The plan of an integer model: its steps in order, the kernel of each, and where tensors lie.
+#ifndef MPQ_ENGINE_CORE_PLAN_H_
+#define MPQ_ENGINE_CORE_PLAN_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "engine/core/isa.h"
+#include "engine/core/step.h"
+#include "format/graph.h"
+#include "format/shape.h"
+#include "mpq/status.h"
+
+namespace mpq {
+
+struct PlanOptions {
+  uint32_t batch = 1;
+  uint32_t height = 0, width = 0;
+  Isa isa = Isa::kScalar;
+  bool keep_tensors = false;  // no two tensors share memory
+};
+
+struct Plan {
+  std::vector<Step> steps;           // views point to memory after Bind
+  std::vector<TensorView> views;     // of every tensor
+  std::vector<size_t> view_offsets;  // where each lies in the arena, in bytes
+  std::vector<uint64_t> macs;        // of one image, per step
+  size_t arena_bytes = 0;
+  size_t scratch_bytes = 0;  // per thread
+
+  // Points all views at an arena of arena_bytes, aligned to 64.
+  void Bind(std::byte* arena);
+};
+
+// The graph must have been validated and outlive the plan. Fails if the input size does not fit the
+// graph or does not give a single vector of logits.
+Result<Plan> MakePlan(const Graph& graph, const PlanOptions& options);
+
+}  // namespace mpq
+
+#endif  // MPQ_ENGINE_CORE_PLAN_H_

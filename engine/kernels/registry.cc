@@ -1,13 +1,22 @@
 #include "engine/core/registry.h"
 
+#include "engine/kernels/conv_gemm.h"
 #include "engine/ref/conv.h"
 
 namespace mpq {
 
 namespace {
 
+#if defined(__x86_64__)
+constexpr Kernel kConvGemmAvx512Vnni =
+    MakeConvGemmKernel<kGemmAvx512Vnni>("conv.gemm.avx512vnni", Isa::kAvx512Vnni);
+#endif
+
 // Best first, the reference last.
 constexpr const Kernel* kConvKernels[] = {
+#if defined(__x86_64__)
+    &kConvGemmAvx512Vnni,
+#endif
     &ref::kConv,
 };
 

@@ -1,0 +1,461 @@
+#include "engine/kernels/conv_gemm.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace mpq {
+
+namespace {
+
+// Layers with few output positions decode this many quads at a time, so that the panel stays in L1
+// while the (few) tiles use it.
+constexpr uint32_t kChunkQuads = 96;
+// That way needs all tiles' sums in scratch: at most so many positions an item.
+constexpr uint32_t kChunkedPositions = 64;
+// Items beyond this many do not balance threads better, and each decodes its panel again when it
+// falls to another thread than its neighbour, so an item must not be small either.
+constexpr uint32_t kWantedItems = 32;
+constexpr uint32_t kMinItemPositions = 224;
+// Activations are read in quads, so up to 3 bytes past a run.
+constexpr size_t kRunSlack = 4;
+
+constexpr uint32_t DivideRoundUp(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
+constexpr size_t RoundUp(size_t x, size_t multiple) {
+  return (x + multiple - 1) / multiple * multiple;
+}
+
+// How a step is cut: items = column (pair of blocks of one group) x range of output positions.
+// Positions count over batch, height and width: their distance in the output is constant.
+struct Split {
+  uint32_t columns_per_group;
+  uint32_t positions;       // of the step
+  uint32_t item_positions;  // of an item, the last one of a column may have fewer
+  uint32_t ranges;          // items of a column
+  uint32_t chunk_runs;      // runs that are decoded at a time
+  uint32_t chunk_quads;     // quads of each of them
+  uint32_t chunks_per_run;  // > 1 only if chunk_runs == 1
+  uint32_t chunks;
+
+  Split(const Step& step, const GemmMicroKernel& micro) {
+    const CodeLayout& layout = step.layout;
+    columns_per_group = DivideRoundUp(layout.blocks_per_group, micro.blocks);
+    positions = step.dst.batch * step.dst.height * step.dst.width;
+    const uint32_t columns = layout.groups * columns_per_group;
+    const uint32_t wanted_ranges =
+        std::min(DivideRoundUp(kWantedItems, columns), std::max(positions / kMinItemPositions, 1u));
+    item_positions =
+        static_cast<uint32_t>(RoundUp(DivideRoundUp(positions, wanted_ranges), micro.rows));
+    ranges = DivideRoundUp(positions, item_positions);
+    ChooseChunks(layout);
+  }
+
+  bool chunked() const { return chunks > 1; }
+  uint32_t columns(const CodeLayout& layout) const { return layout.groups * columns_per_group; }
+
+ private:
+  void ChooseChunks(const CodeLayout& layout) {
+    chunk_runs = layout.runs;
+    chunk_quads = layout.quads_per_run;
+    chunks_per_run = 1;
+    if (positions <= kChunkedPositions && layout.quads() > kChunkQuads) {
+      chunk_runs = std::max(kChunkQuads / layout.quads_per_run, 1u);
+      chunks_per_run = DivideRoundUp(layout.quads_per_run, kChunkQuads);
+      chunk_quads = DivideRoundUp(layout.quads_per_run, chunks_per_run);
+    }
+    chunks = DivideRoundUp(layout.runs, chunk_runs) * chunks_per_run;
+  }
+};
+
+// Part of the k axis: whole runs, or some quads of one run.
+struct Chunk {
+  uint32_t first_run, runs, first_quad, quads;
+};
+
+Chunk ChunkAt(const CodeLayout& layout, const Split& split, uint32_t index) {
+  Chunk chunk;
+  chunk.first_run = index / split.chunks_per_run * split.chunk_runs;
+  chunk.runs = std::min(split.chunk_runs, layout.runs - chunk.first_run);
+  chunk.first_quad = index % split.chunks_per_run * split.chunk_quads;
+  chunk.quads = std::min(split.chunk_quads, layout.quads_per_run - chunk.first_quad);
+  return chunk;
+}
+
+size_t TileBytes(GemmPanel panel) { return panel == GemmPanel::kQuads8 ? 64 : 128; }
+
+// The parts of a thread's scratch. Each begins at a multiple of 64 bytes.
+struct Scratch {
+  size_t panel = 0;     // levels of a chunk
+  size_t tiles8 = 0;    // kPairs16: the int8 levels of one quad of both blocks, before widening
+  size_t channels = 0;  // GemmChannels of the column's blocks
+  size_t rows = 0;      // pointers, [runs][kGemmMaxRows]
+  size_t zeros = 0;     // a run of zero points
+  size_t patches = 0;   // row runs: copies of the runs that lie partly in padding
+  size_t sums = 0;      // int32 accumulators between chunks, or before a 16-bit output
+  size_t bytes = 0;
+
+  Scratch(const Step& step, const GemmMicroKernel& micro, const Split& split) {
+    const CodeLayout& layout = step.layout;
+    const size_t chunk_quads = size_t{split.chunk_runs} * split.chunk_quads;
+    const size_t run_bytes = PatchBytes(layout);
+    const size_t sum_rows = split.chunked() ? split.item_positions : micro.rows;
+    panel = Take(chunk_quads * micro.blocks * TileBytes(micro.panel));
+    tiles8 = Take(micro.panel == GemmPanel::kPairs16 ? micro.blocks * kTileCodes : 0);
+    channels = Take(micro.blocks * sizeof(GemmChannels));
+    rows = Take(size_t{split.chunk_runs} * kGemmMaxRows * sizeof(const uint8_t*));
+    zeros = Take(run_bytes);
+    patches = Take(layout.row_runs ? size_t{split.chunk_runs} * micro.rows * run_bytes : 0);
+    sums = Take(sum_rows * micro.blocks * kBlockChannels * sizeof(int32_t));
+  }
+
+  static size_t PatchBytes(const CodeLayout& layout) {
+    return size_t{layout.quads_per_run} * 4 + kRunSlack;
+  }
+
+ private:
+  size_t Take(size_t size) {
+    const size_t offset = bytes;
+    bytes += RoundUp(size, 64);
+    return offset;
+  }
+};
+
+// Where a tile's positions read: fills the table of pointers.
+class RowPointers {
+ public:
+  RowPointers(const Step& step, uint8_t* zeros, uint8_t* patches, const uint8_t** rows)
+      : step_(step),
+        src_(step.src[0]),
+        window_(step.node->window),
+        layout_(step.layout),
+        zeros_(zeros),
+        patches_(patches),
+        rows_(rows),
+        zero_point_(static_cast<uint8_t>(step.src_tensors[0]->zero_point)) {
+    std::memset(zeros_, zero_point_, Scratch::PatchBytes(layout_));
+    // What one run covers of the source's columns, see code_layout.h.
+    const uint32_t kernel_w = layout_.row_runs ? step.weights->kernel_w : 1;
+    run_pixels_ = kernel_w;
+    runs_per_row_ = layout_.row_runs ? 1 : step.weights->kernel_w;
+    reach_h_ = int64_t{step.weights->kernel_h - 1} * window_.dilation_h;
+    reach_w_ = int64_t{step.weights->kernel_w - 1} * window_.dilation_w;
+  }
+
+  // The source channels of the group begin here.
+  void SetGroup(uint32_t group) { first_channel_ = size_t{group} * step_.weights->in_channels; }
+
+  // The positions of the next tile.
+  void SetTile(uint32_t position, uint32_t num_rows) {
+    num_rows_ = num_rows;
+    inside_ = true;
+    const uint32_t out_w = step_.dst.width;
+    const uint32_t out_h = step_.dst.height;
+    uint32_t x = position % out_w;
+    uint32_t y = position / out_w % out_h;
+    uint32_t image = position / out_w / out_h;
+    for (uint32_t i = 0; i < num_rows; ++i) {
+      top_[i] = int64_t{y} * window_.stride_h - window_.pad_top;
+      left_[i] = int64_t{x} * window_.stride_w - window_.pad_left;
+      const ptrdiff_t pixel = (static_cast<ptrdiff_t>(image) * src_.height + top_[i]) *
+                                  static_cast<ptrdiff_t>(src_.width) +
+                              left_[i];
+      offset_[i] = pixel * static_cast<ptrdiff_t>(src_.pixel_stride) +
+                   static_cast<ptrdiff_t>(first_channel_);
+      inside_ &= top_[i] >= 0 && top_[i] + reach_h_ < src_.height && left_[i] >= 0 &&
+                 left_[i] + reach_w_ < src_.width;
+      if (++x == out_w) {
+        x = 0;
+        if (++y == out_h) y = 0, ++image;
+      }
+    }
+  }
+
+  // Fills the table for the chunk's runs.
+  void Fill(const Chunk& chunk) {
+    const uint8_t** row = rows_;
+    uint8_t* patch = patches_;
+    for (uint32_t run = chunk.first_run; run < chunk.first_run + chunk.runs; ++run) {
+      const int64_t dy = int64_t{run / runs_per_row_} * window_.dilation_h;
+      const int64_t dx = int64_t{run % runs_per_row_} * window_.dilation_w;
+      const ptrdiff_t run_offset =
+          (dy * src_.width + dx) * static_cast<ptrdiff_t>(src_.pixel_stride);
+      const ptrdiff_t quad_offset = static_cast<ptrdiff_t>(chunk.first_quad) * 4;
+      if (inside_) {
+        const uint8_t* base = src_.u8() + (run_offset + quad_offset);
+        for (uint32_t i = 0; i < num_rows_; ++i) row[i] = base + offset_[i];
+      } else {
+        for (uint32_t i = 0; i < num_rows_; ++i) {
+          row[i] =
+              Locate(i, top_[i] + dy, left_[i] + dx, offset_[i] + run_offset, patch) + quad_offset;
+          if (layout_.row_runs) patch += Scratch::PatchBytes(layout_);
+        }
+      }
+      row += kGemmMaxRows;
+    }
+  }
+
+ private:
+  // The run of tile row i that begins at source pixel (y, x), `offset` bytes into the source.
+  const uint8_t* Locate(uint32_t, int64_t y, int64_t x, ptrdiff_t offset, uint8_t* patch) const {
+    if (y < 0 || y >= src_.height || x + run_pixels_ <= 0 || x >= src_.width) return zeros_;
+    if (x >= 0 && x + run_pixels_ <= src_.width) return src_.u8() + offset;
+    // Row runs only: part of the run is padding.
+    const int64_t begin = std::max<int64_t>(x, 0);
+    const int64_t end = std::min<int64_t>(x + run_pixels_, src_.width);
+    const auto stride = static_cast<ptrdiff_t>(src_.pixel_stride);
+    std::memset(patch, zero_point_, Scratch::PatchBytes(layout_));
+    std::memcpy(patch + (begin - x) * stride, src_.u8() + (offset + (begin - x) * stride),
+                static_cast<size_t>((end - begin) * stride));
+    return patch;
+  }
+
+  const Step& step_;
+  const TensorView& src_;
+  const Window& window_;
+  const CodeLayout& layout_;
+  uint8_t* zeros_;
+  uint8_t* patches_;
+  const uint8_t** rows_;
+  uint8_t zero_point_;
+  uint32_t run_pixels_, runs_per_row_;
+  int64_t reach_h_, reach_w_;
+  size_t first_channel_ = 0;
+
+  uint32_t num_rows_ = 0;
+  bool inside_ = false;  // no row of the tile reads padding
+  int64_t top_[kGemmMaxRows], left_[kGemmMaxRows];
+  ptrdiff_t offset_[kGemmMaxRows];
+};
+
+TileLevels MakeTileLevels(const Weights& weights, uint32_t block) {
+  TileLevels levels = {};
+  levels.bits = weights.block_bits[block];
+  levels.uniform = weights.level_set == LevelSetKind::kUniform;
+  if (!levels.uniform) {
+    const Levels set = BlockLevels(weights, block).value();  // the model has been validated
+    std::copy_n(set.level.begin(), sizeof levels.table, levels.table);
+  }
+  return levels;
+}
+
+// The two tiles' int8 levels of a quad as the int16 pairs of kPairs16.
+void WidenTile(const int8_t* levels, int16_t* pairs) {
+  for (uint32_t channel = 0; channel < kBlockChannels; ++channel) {
+    for (uint32_t i = 0; i < 4; ++i) {
+      pairs[i / 2 * 32 + channel * 2 + i % 2] = levels[channel * 4 + i];
+    }
+  }
+}
+
+// A pair of blocks of one group, or its last block alone.
+class Column {
+ public:
+  Column(const Step& step, const GemmMicroKernel& micro) : step_(step), micro_(micro) {}
+
+  // Columns must be set in ascending order, which makes finding their codes cheap.
+  void Set(uint32_t first_block, uint32_t num_blocks, GemmChannels* channels) {
+    const CodeLayout& layout = step_.layout;
+    const Weights& weights = *step_.weights;
+    for (; next_block_ < first_block; ++next_block_) {
+      next_codes_ += layout.BlockBytes(weights.block_bits[next_block_]);
+    }
+    const uint8_t* codes = weights.codes.data() + next_codes_;
+    num_blocks_ = num_blocks;
+    num_channels_ = 0;
+    left_shifts_ = false;
+    for (uint32_t i = 0; i < num_blocks; ++i) {
+      levels_[i] = MakeTileLevels(weights, first_block + i);
+      codes_[i] = codes;
+      codes += layout.BlockBytes(levels_[i].bits);
+      SetChannels(first_block + i, channels[i]);
+      num_channels_ += layout.BlockChannels(first_block + i);
+    }
+  }
+
+  void DecodeChunk(const Chunk& chunk, std::byte* panel, int8_t* tiles8) const {
+    const size_t first_tile =
+        size_t{chunk.first_run} * step_.layout.quads_per_run + chunk.first_quad;
+    const size_t tiles = size_t{chunk.runs} * chunk.quads;
+    for (uint32_t i = 0; i < num_blocks_; ++i) {
+      const uint8_t* codes = codes_[i] + first_tile * levels_[i].bits * (kTileCodes / 8);
+      if (micro_.panel == GemmPanel::kQuads8) {
+        micro_.decode(codes, tiles, levels_[i], reinterpret_cast<int8_t*>(panel) + i * kTileCodes,
+                      num_blocks_ * kTileCodes);
+        continue;
+      }
+      int16_t* pairs = reinterpret_cast<int16_t*>(panel) + i * kTileCodes;
+      for (size_t tile = 0; tile < tiles; ++tile) {
+        micro_.decode(codes, 1, levels_[i], tiles8, kTileCodes);
+        WidenTile(tiles8, pairs);
+        codes += size_t{levels_[i].bits} * (kTileCodes / 8);
+        pairs += num_blocks_ * kTileCodes;
+      }
+    }
+  }
+
+  uint32_t num_blocks() const { return num_blocks_; }
+  uint32_t num_channels() const { return num_channels_; }
+  bool left_shifts() const { return left_shifts_; }
+
+ private:
+  void SetChannels(uint32_t block, GemmChannels& out) {
+    const uint32_t first = step_.layout.FirstChannel(block);
+    const uint32_t channels = step_.layout.BlockChannels(block);
+    std::memset(&out, 0, sizeof out);
+    for (uint32_t i = 0; i < channels; ++i) {
+      const ChannelParams& params = step_.weights->channels[first + i];
+      const Requantizer r = Requantizer::Unpack(params.requant);
+      // Modulo 2^32 as accumulation is; the whole sum fits (kMaxAccumulator).
+      const uint32_t half = r.pre > 0 ? 1u << (r.pre - 1) : 0;
+      out.start[i] = static_cast<int32_t>(static_cast<uint32_t>(params.bias) + half);
+      out.right[i] = std::max(r.pre, 0);
+      out.left[i] = std::max(-r.pre, 0);
+      out.multiplier[i] = static_cast<int16_t>(r.shifted ? 0 : r.m);
+      out.code_hi[i] = r.code_hi;
+      left_shifts_ |= r.pre < 0;
+    }
+  }
+
+  const Step& step_;
+  const GemmMicroKernel& micro_;
+  uint32_t next_block_ = 0;
+  size_t next_codes_ = 0;
+  uint32_t num_blocks_ = 0;
+  uint32_t num_channels_ = 0;
+  bool left_shifts_ = false;
+  TileLevels levels_[kGemmMaxBlocks];
+  const uint8_t* codes_[kGemmMaxBlocks] = {};
+};
+
+// 16-bit outputs (logits, a few thousand at most) are finished here for every instruction set.
+// GemmChannels' `start` is in the sums already.
+void StoreS16(const GemmTile& tile, int16_t* dst, size_t dst_stride) {
+  for (uint32_t row = 0; row < tile.num_rows; ++row) {
+    for (uint32_t i = 0; i < tile.dst_channels; ++i) {
+      const GemmChannels& channels = tile.channels[i / kBlockChannels];
+      const uint32_t c = i % kBlockChannels;
+      const int32_t sum = tile.sums[row * tile.num_blocks * kBlockChannels + i];
+      const int32_t t = Saturate16(int64_t{Saturate16(sum >> channels.right[c])} *
+                                   (int64_t{1} << channels.left[c]));
+      const int32_t m = channels.multiplier[c];
+      dst[row * dst_stride + i] = static_cast<int16_t>(m == 0 ? t : (t * m + (1 << 14)) >> 15);
+    }
+  }
+}
+
+// One thread's work on a step.
+class ConvGemm {
+ public:
+  ConvGemm(const Step& step, const GemmMicroKernel& micro, std::byte* scratch)
+      : step_(step),
+        micro_(micro),
+        split_(step, micro),
+        parts_(step, micro, split_),
+        scratch_(scratch),
+        rows_(step, At<uint8_t>(parts_.zeros), At<uint8_t>(parts_.patches),
+              At<const uint8_t*>(parts_.rows)),
+        column_(step, micro) {
+    tile_.rows = At<const uint8_t*>(parts_.rows);
+    tile_.panel = scratch_ + parts_.panel;
+    tile_.channels = At<GemmChannels>(parts_.channels);
+    tile_.max_level = step.max_level;
+    tile_.dst_stride = step.dst.pixel_stride;
+    tile_.zero_point = static_cast<uint8_t>(step.dst_tensor->zero_point);
+    tile_.code_lo = step.node->code_lo;
+    is_s16_ = step.dst_tensor->type == ElementType::kS16;
+  }
+
+  void RunItem(uint32_t item) {
+    const uint32_t column = item / split_.ranges;
+    if (column != current_column_) SetColumn(column);
+    const uint32_t first = item % split_.ranges * split_.item_positions;
+    const uint32_t count = std::min(split_.item_positions, split_.positions - first);
+    for (uint32_t index = 0; index < split_.chunks; ++index) {
+      const Chunk chunk = ChunkAt(step_.layout, split_, index);
+      if (split_.chunked() || !decoded_) {
+        column_.DecodeChunk(chunk, scratch_ + parts_.panel, At<int8_t>(parts_.tiles8));
+        decoded_ = true;
+      }
+      tile_.first = index == 0;
+      RunTiles(first, count, chunk, /*last=*/index + 1 == split_.chunks);
+    }
+  }
+
+ private:
+  template <typename T>
+  T* At(size_t offset) const {
+    return reinterpret_cast<T*>(scratch_ + offset);
+  }
+
+  void SetColumn(uint32_t column) {
+    const CodeLayout& layout = step_.layout;
+    const uint32_t group = column / split_.columns_per_group;
+    const uint32_t block = column % split_.columns_per_group * micro_.blocks;
+    const uint32_t num_blocks = std::min(micro_.blocks, layout.blocks_per_group - block);
+    const uint32_t first_block = group * layout.blocks_per_group + block;
+    column_.Set(first_block, num_blocks, At<GemmChannels>(parts_.channels));
+    rows_.SetGroup(group);
+    first_channel_ = layout.FirstChannel(first_block);
+    tile_.num_blocks = num_blocks;
+    tile_.dst_channels = column_.num_channels();
+    tile_.left_shifts = column_.left_shifts();
+    current_column_ = column;
+    decoded_ = false;
+  }
+
+  // Tiles of nearly equal size: a last tile of one or two rows would not fill the multipliers.
+  void RunTiles(uint32_t first, uint32_t count, const Chunk& chunk, bool last) {
+    const uint32_t tiles = DivideRoundUp(count, micro_.rows);
+    const uint32_t tile_rows = count / tiles;
+    const uint32_t longer_tiles = count % tiles;
+    tile_.num_runs = chunk.runs;
+    tile_.quads_per_run = chunk.quads;
+    tile_.last = last && !is_s16_;
+    uint32_t position = first;
+    for (uint32_t i = 0; i < tiles; ++i) {
+      tile_.num_rows = tile_rows + (i < longer_tiles ? 1 : 0);
+      rows_.SetTile(position, tile_.num_rows);
+      rows_.Fill(chunk);
+      const size_t sum_row = split_.chunked() ? position - first : 0;
+      tile_.sums = At<int32_t>(parts_.sums) + sum_row * tile_.num_blocks * kBlockChannels;
+      const size_t dst_offset = position * step_.dst.pixel_stride + first_channel_;
+      if (tile_.last) tile_.dst = step_.dst.mutable_u8() + dst_offset;
+      micro_.compute(tile_);
+      if (last && is_s16_) {
+        StoreS16(tile_, step_.dst.mutable_s16() + dst_offset, step_.dst.pixel_stride);
+      }
+      position += tile_.num_rows;
+    }
+  }
+
+  const Step& step_;
+  const GemmMicroKernel& micro_;
+  const Split split_;
+  const Scratch parts_;
+  std::byte* scratch_;
+  RowPointers rows_;
+  Column column_;
+  GemmTile tile_ = {};
+  uint32_t current_column_ = kNone;
+  uint32_t first_channel_ = 0;
+  bool decoded_ = false;
+  bool is_s16_ = false;
+};
+
+}  // namespace
+
+uint32_t ConvGemmWorkItems(const Step& step, const GemmMicroKernel& micro) {
+  const Split split(step, micro);
+  return split.columns(step.layout) * split.ranges;
+}
+
+size_t ConvGemmScratchBytes(const Step& step, const GemmMicroKernel& micro) {
+  return Scratch(step, micro, Split(step, micro)).bytes;
+}
+
+void ConvGemmRun(const Step& step, const GemmMicroKernel& micro, uint32_t first, uint32_t last,
+                 std::byte* scratch) {
+  ConvGemm gemm(step, micro, scratch);
+  for (uint32_t item = first; item < last; ++item) gemm.RunItem(item);
+}
+
+}  // namespace mpq

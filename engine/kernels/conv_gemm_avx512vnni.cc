@@ -1,0 +1,221 @@
+// GEMM micro-kernel for AVX-512 VNNI: 14 positions x 32 channels, 28 accumulator registers, and the
+// requantisation in registers too.
+//
+// Accumulators are named variables made by macros: g++ 12 keeps an array of 28 registers on the
+// stack. kRows and kBlocks are constants, so unused ones vanish.
+#include <immintrin.h>
+
+#include <cstdint>
+
+#include "engine/kernels/conv_gemm_micro.h"
+
+namespace mpq {
+
+namespace {
+
+#define MPQ_FOR_ROWS(F) F(0) F(1) F(2) F(3) F(4) F(5) F(6) F(7) F(8) F(9) F(10) F(11) F(12) F(13)
+
+inline __m512i BroadcastQuad(const uint8_t* quad) {
+  int32_t value;
+  __builtin_memcpy(&value, quad, sizeof value);
+  return _mm512_set1_epi32(value);
+}
+
+// What turns four accumulators - two positions of two blocks, or four positions of one - into 64
+// codes.
+struct Requantise {
+  __m512i right[2], left[2];  // of the even and of the odd accumulators
+  __m512i multiplier;         // in the order of _mm512_packs_epi32
+  __mmask32 shifted;
+  __m512i zero_point, code_lo, code_hi;
+  bool left_shifts;
+};
+
+// [a b c d] by 128-bit lanes: the order of 4-byte groups after two packs, and back.
+inline __m512i TransposeLanes(__m512i x) {
+  return _mm512_permutexvar_epi32(
+      _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), x);
+}
+
+inline Requantise LoadRequantise(const GemmTile& tile) {
+  const GemmChannels& even = tile.channels[0];
+  const GemmChannels& odd = tile.channels[tile.num_blocks - 1];
+  Requantise r;
+  r.right[0] = _mm512_load_si512(even.right);
+  r.right[1] = _mm512_load_si512(odd.right);
+  r.left[0] = _mm512_load_si512(even.left);
+  r.left[1] = _mm512_load_si512(odd.left);
+  const __m256i even_multiplier =
+      _mm256_load_si256(reinterpret_cast<const __m256i*>(even.multiplier));
+  const __m256i odd_multiplier =
+      _mm256_load_si256(reinterpret_cast<const __m256i*>(odd.multiplier));
+  const __m512i multiplier =
+      _mm512_inserti64x4(_mm512_castsi256_si512(even_multiplier), odd_multiplier, 1);
+  r.multiplier = _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7), multiplier);
+  r.shifted = _mm512_cmpeq_epi16_mask(r.multiplier, _mm512_setzero_si512());
+  r.zero_point = _mm512_set1_epi16(tile.zero_point);
+  r.code_lo = _mm512_set1_epi8(static_cast<char>(tile.code_lo));
+  const __m128i even_hi = _mm_load_si128(reinterpret_cast<const __m128i*>(even.code_hi));
+  const __m128i odd_hi = _mm_load_si128(reinterpret_cast<const __m128i*>(odd.code_hi));
+  r.code_hi =
+      _mm512_broadcast_i64x4(_mm256_inserti128_si256(_mm256_castsi128_si256(even_hi), odd_hi, 1));
+  r.left_shifts = tile.left_shifts;
+  return r;
+}
+
+inline __m512i Shift(__m512i sum, __m512i right, __m512i left, bool left_shifts) {
+  __m512i t = _mm512_srav_epi32(sum, right);
+  if (left_shifts) {  // at most 2^15 after saturation: 15 more bits fit
+    t = _mm512_max_epi32(_mm512_min_epi32(t, _mm512_set1_epi32(32767)), _mm512_set1_epi32(-32768));
+    t = _mm512_sllv_epi32(t, left);
+  }
+  return t;
+}
+
+// Two accumulators to 16-bit output steps including the zero point. Additions saturate where the
+// code would saturate anyway.
+inline __m512i OutputSteps(__m512i even, __m512i odd, const Requantise& r) {
+  const __m512i t = _mm512_packs_epi32(Shift(even, r.right[0], r.left[0], r.left_shifts),
+                                       Shift(odd, r.right[1], r.left[1], r.left_shifts));
+  const __m512i u = _mm512_mulhrs_epi16(t, r.multiplier);
+  const __m512i scaled = _mm512_srai_epi16(_mm512_adds_epi16(u, _mm512_set1_epi16(32)), 6);
+  return _mm512_adds_epi16(_mm512_mask_mov_epi16(scaled, r.shifted, t), r.zero_point);
+}
+
+inline __m512i Codes(__m512i a, __m512i b, __m512i c, __m512i d, const Requantise& r) {
+  const __m512i packed = _mm512_packus_epi16(OutputSteps(a, b, r), OutputSteps(c, d, r));
+  const __m512i codes = TransposeLanes(packed);
+  return _mm512_min_epu8(_mm512_max_epu8(codes, r.code_lo), r.code_hi);
+}
+
+inline void StoreCodes(uint8_t* dst, __m256i codes, uint32_t channels) {
+  if (channels == 32) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(dst), codes);
+  } else {
+    _mm256_mask_storeu_epi8(dst, (1u << channels) - 1, codes);
+  }
+}
+
+inline void StoreCodes(uint8_t* dst, __m128i codes, uint32_t channels) {
+  if (channels == 16) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(dst), codes);
+  } else {
+    _mm_mask_storeu_epi8(dst, static_cast<__mmask16>((1u << channels) - 1), codes);
+  }
+}
+
+template <int kRows, int kBlocks>
+void ComputeTile(const GemmTile& tile) {
+#define MPQ_DECLARE(i) __m512i a##i = _mm512_setzero_si512(), b##i = a##i;
+  MPQ_FOR_ROWS(MPQ_DECLARE)
+#undef MPQ_DECLARE
+
+  if (tile.first) {
+    const __m512i start0 = _mm512_load_si512(tile.channels[0].start);
+    const __m512i start1 = _mm512_load_si512(tile.channels[kBlocks - 1].start);
+#define MPQ_START(i) a##i = start0, b##i = start1;
+    MPQ_FOR_ROWS(MPQ_START)
+#undef MPQ_START
+  } else {
+#define MPQ_LOAD_SUMS(i)                                                                     \
+  if constexpr (i < kRows) {                                                                 \
+    a##i = _mm512_load_si512(tile.sums + 16 * kBlocks * i);                                  \
+    if constexpr (kBlocks == 2) b##i = _mm512_load_si512(tile.sums + 16 * kBlocks * i + 16); \
+  }
+    MPQ_FOR_ROWS(MPQ_LOAD_SUMS)
+#undef MPQ_LOAD_SUMS
+  }
+
+  const int8_t* panel = static_cast<const int8_t*>(tile.panel);
+  const uint8_t* const* rows = tile.rows;
+  const size_t run_bytes = size_t{tile.quads_per_run} * 4;
+  for (uint32_t run = 0; run < tile.num_runs; ++run, rows += kGemmMaxRows) {
+#define MPQ_ROW_POINTER(i) const uint8_t* row##i = rows[i < kRows ? i : 0];
+    MPQ_FOR_ROWS(MPQ_ROW_POINTER)
+#undef MPQ_ROW_POINTER
+    for (size_t k = 0; k < run_bytes; k += 4) {
+      const __m512i levels0 = _mm512_load_si512(panel);
+      const __m512i levels1 = _mm512_load_si512(panel + 64 * (kBlocks - 1));
+      panel += 64 * kBlocks;
+#define MPQ_MULTIPLY(i)                                                          \
+  if constexpr (i < kRows) {                                                     \
+    const __m512i quad = BroadcastQuad(row##i + k);                              \
+    a##i = _mm512_dpbusd_epi32(a##i, quad, levels0);                             \
+    if constexpr (kBlocks == 2) b##i = _mm512_dpbusd_epi32(b##i, quad, levels1); \
+  }
+      MPQ_FOR_ROWS(MPQ_MULTIPLY)
+#undef MPQ_MULTIPLY
+    }
+  }
+
+  if (!tile.last) {
+#define MPQ_STORE_SUMS(i)                                                                    \
+  if constexpr (i < kRows) {                                                                 \
+    _mm512_store_si512(tile.sums + 16 * kBlocks * i, a##i);                                  \
+    if constexpr (kBlocks == 2) _mm512_store_si512(tile.sums + 16 * kBlocks * i + 16, b##i); \
+  }
+    MPQ_FOR_ROWS(MPQ_STORE_SUMS)
+#undef MPQ_STORE_SUMS
+    return;
+  }
+
+  const Requantise r = LoadRequantise(tile);
+  const uint32_t channels = tile.dst_channels;
+  const size_t stride = tile.dst_stride;
+  uint8_t* dst = tile.dst;
+  if constexpr (kBlocks == 2) {
+#define MPQ_STORE_TWO(i, j)                                                        \
+  if constexpr (i < kRows) {                                                       \
+    const __m512i codes = Codes(a##i, b##i, a##j, b##j, r);                        \
+    StoreCodes(dst + i * stride, _mm512_castsi512_si256(codes), channels);         \
+    if constexpr (j < kRows)                                                       \
+      StoreCodes(dst + j * stride, _mm512_extracti64x4_epi64(codes, 1), channels); \
+  }
+    MPQ_STORE_TWO(0, 1)
+    MPQ_STORE_TWO(2, 3)
+    MPQ_STORE_TWO(4, 5)
+    MPQ_STORE_TWO(6, 7)
+    MPQ_STORE_TWO(8, 9)
+    MPQ_STORE_TWO(10, 11)
+    MPQ_STORE_TWO(12, 13)
+#undef MPQ_STORE_TWO
+  } else {
+#define MPQ_STORE_FOUR(i, j, k, l)                                                 \
+  if constexpr (i < kRows) {                                                       \
+    const __m512i codes = Codes(a##i, a##j, a##k, a##l, r);                        \
+    StoreCodes(dst + i * stride, _mm512_castsi512_si128(codes), channels);         \
+    if constexpr (j < kRows)                                                       \
+      StoreCodes(dst + j * stride, _mm512_extracti32x4_epi32(codes, 1), channels); \
+    if constexpr (k < kRows)                                                       \
+      StoreCodes(dst + k * stride, _mm512_extracti32x4_epi32(codes, 2), channels); \
+    if constexpr (l < kRows)                                                       \
+      StoreCodes(dst + l * stride, _mm512_extracti32x4_epi32(codes, 3), channels); \
+  }
+    // clang-format off
+    MPQ_STORE_FOUR(0, 1, 2, 3)
+    MPQ_STORE_FOUR(4, 5, 6, 7)
+    MPQ_STORE_FOUR(8, 9, 10, 11)
+    if constexpr (kRows == 13) {
+      MPQ_STORE_FOUR(12, 13, 13, 13)
+    } else if constexpr (kRows == 14) {
+      const __m512i codes = Codes(a12, a13, a12, a13, r);
+      StoreCodes(dst + 12 * stride, _mm512_castsi512_si128(codes), channels);
+      StoreCodes(dst + 13 * stride, _mm512_extracti32x4_epi32(codes, 1), channels);
+    }
+    // clang-format on
+#undef MPQ_STORE_FOUR
+  }
+}
+
+using ComputeTileFunction = void (*)(const GemmTile& tile);
+#define MPQ_BOTH_WIDTHS(i) {ComputeTile<i + 1, 1>, ComputeTile<i + 1, 2>},
+constexpr ComputeTileFunction kComputeTile[][2] = {MPQ_FOR_ROWS(MPQ_BOTH_WIDTHS)};
+#undef MPQ_BOTH_WIDTHS
+
+void Compute(const GemmTile& tile) { kComputeTile[tile.num_rows - 1][tile.num_blocks - 1](tile); }
+
+}  // namespace
+
+const GemmMicroKernel kGemmAvx512Vnni = {14, 2, GemmPanel::kQuads8, DecodeTilesAvx512, Compute};
+
+}  // namespace mpq

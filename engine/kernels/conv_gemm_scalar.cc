@@ -1,0 +1,48 @@
+// The micro-kernel contract in plain loops, with tile sizes that divide nothing: what the tests of
+// the driver's blocking run, and what to read before writing a micro-kernel.
+#include <algorithm>
+
+#include "engine/kernels/conv_gemm_micro.h"
+#include "format/requantize.h"
+
+namespace mpq {
+
+namespace {
+
+uint8_t Code(int32_t sum, const GemmChannels& channels, uint32_t c, const GemmTile& tile) {
+  const int32_t t =
+      Saturate16(int64_t{Saturate16(sum >> channels.right[c])} * (int64_t{1} << channels.left[c]));
+  const int32_t m = channels.multiplier[c];
+  const int32_t steps = m == 0 ? t : (((t * m + (1 << 14)) >> 15) + 32) >> 6;
+  return std::min(std::max(SaturateU8(tile.zero_point + steps), tile.code_lo), channels.code_hi[c]);
+}
+
+void Compute(const GemmTile& tile) {
+  const uint32_t width = tile.num_blocks * kGemmBlockChannels;
+  for (uint32_t row = 0; row < tile.num_rows; ++row) {
+    for (uint32_t i = 0; i < width; ++i) {
+      const GemmChannels& channels = tile.channels[i / kGemmBlockChannels];
+      const uint32_t c = i % kGemmBlockChannels;
+      int32_t sum = tile.first ? channels.start[c] : tile.sums[row * width + i];
+      const int8_t* levels = static_cast<const int8_t*>(tile.panel) + i * 4;
+      for (uint32_t run = 0; run < tile.num_runs; ++run) {
+        const uint8_t* src = tile.rows[run * kGemmMaxRows + row];
+        for (uint32_t quad = 0; quad < tile.quads_per_run; ++quad) {
+          for (uint32_t j = 0; j < 4; ++j) sum += src[quad * 4 + j] * levels[j];
+          levels += width * 4;
+        }
+      }
+      if (!tile.last) {
+        tile.sums[row * width + i] = sum;
+      } else if (i < tile.dst_channels) {
+        tile.dst[row * tile.dst_stride + i] = Code(sum, channels, c, tile);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+const GemmMicroKernel kGemmScalar = {3, 2, GemmPanel::kQuads8, DecodeTilesScalar, Compute};
+
+}  // namespace mpq

@@ -1,0 +1,63 @@
+// The contract between the driver of the GEMM convolution (conv_gemm.cc) and the micro-kernels, one
+// small file per instruction set. Plain data only: micro-kernels are compiled with flags of their
+// own, and an inline function shared with other files could leak their instructions into them.
+#ifndef MPQ_ENGINE_KERNELS_CONV_GEMM_TILE_H_
+#define MPQ_ENGINE_KERNELS_CONV_GEMM_TILE_H_
+
+#include <cstddef>
+#include <cstdint>
+
+namespace mpq {
+
+inline constexpr uint32_t kGemmBlockChannels = 16;
+inline constexpr uint32_t kGemmMaxRows = 16;   // of any micro-kernel
+inline constexpr uint32_t kGemmMaxBlocks = 2;  // of any micro-kernel
+
+// How the accumulators of 16 output channels become output codes (format/requantize.h), in a form
+// without branches per channel:
+//   t = sat16(sat16(sum >> right) << left)
+//   y = clamp(sat_u8(zp + (multiplier == 0 ? t : (((t * multiplier + 2^14) >> 15) + 32) >> 6)))
+struct alignas(64) GemmChannels {
+  int32_t start[kGemmBlockChannels];  // bias plus half a step of `right`: the accumulator's start
+  int32_t right[kGemmBlockChannels];
+  int32_t left[kGemmBlockChannels];
+  int16_t multiplier[kGemmBlockChannels];  // 0 in the shifted form
+  uint8_t code_hi[kGemmBlockChannels];
+};
+
+// One call of a micro-kernel: num_rows output positions x num_blocks blocks of 16 channels.
+struct GemmTile {
+  // Accumulation: the sum over runs and their quads of 4 activations x 4 levels.
+  const uint8_t* const* rows;  // [runs][kGemmMaxRows]: where each position's run begins
+  uint32_t num_rows;           // 1..rows of the micro-kernel
+  uint32_t num_blocks;         // 1..blocks of the micro-kernel
+  uint32_t num_runs;
+  uint32_t quads_per_run;
+  const void* panel;             // levels of quad after quad, see GemmPanel
+  const GemmChannels* channels;  // [num_blocks]
+  uint32_t max_level;            // largest |level| of the layer
+
+  // The sum may be computed in several calls: all but the last leave it in `sums`, all but the
+  // first continue from there. Layout [num_rows][num_blocks][16].
+  int32_t* sums;
+  bool first;
+  bool last;
+
+  // The last call writes codes: exactly dst_channels bytes of each position.
+  uint8_t* dst;
+  size_t dst_stride;      // bytes from one position to the next
+  uint32_t dst_channels;  // 1..16 * num_blocks
+  uint8_t zero_point;
+  uint8_t code_lo;
+  bool left_shifts;  // some channel has left > 0
+};
+
+// How the levels of one quad and the tile's blocks lie in a panel.
+enum class GemmPanel : uint8_t {
+  kQuads8,  // int8 [block][16][4]: 64 bytes a tile
+  kPairs16  // int16 [block][2][16][2], the pairs of a quad one after the other: 128 bytes a tile
+};
+
+}  // namespace mpq
+
+#endif  // MPQ_ENGINE_KERNELS_CONV_GEMM_TILE_H_

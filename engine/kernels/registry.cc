@@ -1,7 +1,11 @@
 #include "engine/core/registry.h"
 
 #include "engine/kernels/conv_gemm.h"
+#include "engine/ref/add.h"
 #include "engine/ref/conv.h"
+#include "engine/ref/copy.h"
+#include "engine/ref/depthwise_conv.h"
+#include "engine/ref/pool.h"
 
 namespace mpq {
 
@@ -20,6 +24,31 @@ constexpr const Kernel* kConvKernels[] = {
     &ref::kConv,
 };
 
+constexpr const Kernel* kDepthwiseConvKernels[] = {
+    &ref::kDepthwiseConv,
+};
+constexpr const Kernel* kMaxPoolKernels[] = {
+    &ref::kMaxPool,
+};
+constexpr const Kernel* kAvgPoolKernels[] = {
+    &ref::kAvgPool,
+};
+constexpr const Kernel* kGlobalAvgPoolKernels[] = {
+    &ref::kGlobalAvgPool,
+};
+constexpr const Kernel* kAddKernels[] = {
+    &ref::kAdd,
+};
+constexpr const Kernel* kClipKernels[] = {
+    &ref::kClip,
+};
+constexpr const Kernel* kConcatKernels[] = {
+    &ref::kConcat,
+};
+constexpr const Kernel* kSlicePadKernels[] = {
+    &ref::kSlicePad,
+};
+
 std::string Refusal(const Kernel& kernel, const Step& step, Isa isa) {
   if (!IsaIncludes(isa, kernel.isa)) {
     return std::string(IsaName(isa)) + " does not include " + std::string(IsaName(kernel.isa));
@@ -33,9 +62,24 @@ std::span<const Kernel* const> KernelsFor(OpKind kind) {
   switch (kind) {
     case OpKind::kConv:
       return kConvKernels;
-    default:
-      return {};
+    case OpKind::kDepthwiseConv:
+      return kDepthwiseConvKernels;
+    case OpKind::kMaxPool:
+      return kMaxPoolKernels;
+    case OpKind::kAvgPool:
+      return kAvgPoolKernels;
+    case OpKind::kGlobalAvgPool:
+      return kGlobalAvgPoolKernels;
+    case OpKind::kAdd:
+      return kAddKernels;
+    case OpKind::kConcat:
+      return kConcatKernels;
+    case OpKind::kClip:
+      return kClipKernels;
+    case OpKind::kSlicePad:
+      return kSlicePadKernels;
   }
+  return {};
 }
 
 void ChooseKernel(Step& step, Isa isa) {

@@ -1,0 +1,209 @@
+#include "engine/ref/float_ops.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "format/message.h"
+
+namespace mpq::ref {
+
+namespace {
+
+// The taps of one axis that a window at output position `out` meets inside the input.
+struct Taps {
+  int64_t origin;  // where the window starts
+  uint32_t dilation, kernel, in;
+
+  // Input position of a tap; outside the input where it meets padding.
+  int64_t At(uint32_t tap) const { return origin + int64_t{tap} * dilation; }
+  bool Inside(uint32_t tap) const { return At(tap) >= 0 && At(tap) < in; }
+  // Taps in the input or, with_padding, in the input with its padding.
+  uint32_t Count(bool with_padding, uint32_t pad_end) const {
+    uint32_t count = 0;
+    for (uint32_t tap = 0; tap < kernel; ++tap) {
+      count += with_padding ? At(tap) < int64_t{in} + pad_end : Inside(tap);
+    }
+    return count;
+  }
+};
+
+Taps RowTaps(const Window& w, uint32_t oy, const Shape& in) {
+  return {int64_t{oy} * w.stride_h - w.pad_top, w.dilation_h, w.kernel_h, in.height};
+}
+Taps ColumnTaps(const Window& w, uint32_t ox, const Shape& in) {
+  return {int64_t{ox} * w.stride_w - w.pad_left, w.dilation_w, w.kernel_w, in.width};
+}
+
+// f(source pixel, ky, kx) for every tap of the window inside the input.
+template <typename F>
+void ForEachTap(const FloatView& src, uint32_t image, const Taps& rows, const Taps& columns, F f) {
+  for (uint32_t ky = 0; ky < rows.kernel; ++ky) {
+    if (!rows.Inside(ky)) continue;
+    for (uint32_t kx = 0; kx < columns.kernel; ++kx) {
+      if (!columns.Inside(kx)) continue;
+      f(src.pixel(image, static_cast<uint32_t>(rows.At(ky)), static_cast<uint32_t>(columns.At(kx))),
+        ky, kx);
+    }
+  }
+}
+
+// f(image, y, x, output pixel)
+template <typename F>
+void ForEachPixel(const FloatView& dst, F f) {
+  for (uint32_t image = 0; image < dst.batch; ++image) {
+    for (uint32_t y = 0; y < dst.shape.height; ++y) {
+      for (uint32_t x = 0; x < dst.shape.width; ++x) f(image, y, x, dst.pixel(image, y, x));
+    }
+  }
+}
+
+void Conv(const Weights& weights, const Node& node, const FloatView& src, const FloatView& dst) {
+  const uint32_t ic = weights.in_channels;
+  const uint32_t groups = src.shape.channels / ic;
+  const uint32_t group_channels = weights.out_channels / groups;
+  ForEachPixel(dst, [&](uint32_t image, uint32_t y, uint32_t x, float* out) {
+    const Taps rows = RowTaps(node.window, y, src.shape);
+    const Taps columns = ColumnTaps(node.window, x, src.shape);
+    for (uint32_t oc = 0; oc < weights.out_channels; ++oc) {
+      double sum = weights.bias.empty() ? 0.0 : weights.bias[oc];
+      const uint32_t first = oc / group_channels * ic;
+      ForEachTap(src, image, rows, columns, [&](const float* in, uint32_t ky, uint32_t kx) {
+        const size_t tap = (size_t{oc} * weights.kernel_h + ky) * weights.kernel_w + kx;
+        const float* wei = weights.values.data() + tap * ic;
+        for (uint32_t c = 0; c < ic; ++c) sum += double{wei[c]} * in[first + c];
+      });
+      out[oc] = static_cast<float>(sum);
+    }
+  });
+}
+
+void MaxPool(const Node& node, const FloatView& src, const FloatView& dst) {
+  ForEachPixel(dst, [&](uint32_t image, uint32_t y, uint32_t x, float* out) {
+    std::fill_n(out, dst.shape.channels, std::numeric_limits<float>::lowest());
+    ForEachTap(src, image, RowTaps(node.window, y, src.shape),
+               ColumnTaps(node.window, x, src.shape), [&](const float* in, uint32_t, uint32_t) {
+                 for (uint32_t c = 0; c < dst.shape.channels; ++c) out[c] = std::max(out[c], in[c]);
+               });
+  });
+}
+
+// The average of `count` taps.
+void Average(const FloatView& src, uint32_t image, const Taps& rows, const Taps& columns,
+             uint32_t count, std::span<float> out) {
+  for (uint32_t c = 0; c < out.size(); ++c) {
+    double sum = 0;
+    ForEachTap(src, image, rows, columns,
+               [&](const float* in, uint32_t, uint32_t) { sum += in[c]; });
+    out[c] = count == 0 ? 0.0f : static_cast<float>(sum / count);
+  }
+}
+
+void AvgPool(const Node& node, const FloatView& src, const FloatView& dst) {
+  const Window& window = node.window;
+  ForEachPixel(dst, [&](uint32_t image, uint32_t y, uint32_t x, float* out) {
+    const Taps rows = RowTaps(window, y, src.shape);
+    const Taps columns = ColumnTaps(window, x, src.shape);
+    const uint32_t count = rows.Count(node.count_include_pad, window.pad_bottom) *
+                           columns.Count(node.count_include_pad, window.pad_right);
+    Average(src, image, rows, columns, count, {out, dst.shape.channels});
+  });
+}
+
+void GlobalAvgPool(const FloatView& src, const FloatView& dst) {
+  const Taps rows{0, 1, src.shape.height, src.shape.height};
+  const Taps columns{0, 1, src.shape.width, src.shape.width};
+  ForEachPixel(dst, [&](uint32_t image, uint32_t, uint32_t, float* out) {
+    Average(src, image, rows, columns, src.shape.height * src.shape.width,
+            {out, dst.shape.channels});
+  });
+}
+
+void Add(const FloatView& a, const FloatView& b, const FloatView& dst) {
+  for (size_t i = 0; i < dst.num_values(); ++i) dst.data[i] = a.data[i] + b.data[i];
+}
+
+void Concat(std::span<const FloatView> src, const FloatView& dst) {
+  ForEachPixel(dst, [&](uint32_t image, uint32_t y, uint32_t x, float* out) {
+    for (const FloatView& part : src) {
+      out = std::copy_n(part.pixel(image, y, x), part.shape.channels, out);
+    }
+  });
+}
+
+void SlicePad(const Node& node, const FloatView& src, const FloatView& dst) {
+  ForEachPixel(dst, [&](uint32_t image, uint32_t y, uint32_t x, float* out) {
+    std::fill_n(out, dst.shape.channels, 0.0f);
+    ForEachTap(src, image, RowTaps(node.window, y, src.shape),
+               ColumnTaps(node.window, x, src.shape), [&](const float* in, uint32_t, uint32_t) {
+                 std::copy_n(in, src.shape.channels, out + node.channels_before);
+               });
+  });
+}
+
+void ApplyClip(const Node& node, const FloatView& dst) {
+  for (size_t i = 0; i < dst.num_values(); ++i) {
+    dst.data[i] = std::min(std::max(dst.data[i], node.clip_lo), node.clip_hi);
+  }
+}
+
+}  // namespace
+
+Result<std::vector<Shape>> FloatShapes(const Graph& graph, uint32_t height, uint32_t width) {
+  for (const Tensor& tensor : graph.tensors) {
+    if (tensor.type != ElementType::kF32) {
+      return Error(ErrorCode::kInvalidArgument, "tensor '", tensor.name, "' is not float");
+    }
+  }
+  for (const Weights& w : graph.weights) {
+    const uint64_t values = uint64_t{w.out_channels} * w.kernel_h * w.kernel_w * w.in_channels;
+    if (w.values.size() != values || (!w.bias.empty() && w.bias.size() != w.out_channels)) {
+      return Error(ErrorCode::kInvalidArgument, "float weights of ", w.values.size(),
+                   " values and ", w.bias.size(), " biases, expected ", values, " and ",
+                   w.out_channels);
+    }
+  }
+  if (graph.input >= graph.tensors.size() || graph.output >= graph.tensors.size()) {
+    return Error(ErrorCode::kInvalidArgument, "the graph has no input or no output");
+  }
+  const Tensor& input = graph.tensors[graph.input];
+  MPQ_ASSIGN_OR_RETURN(std::vector<Shape> shapes, InferShapes(graph, height ? height : input.height,
+                                                              width ? width : input.width));
+  if (shapes[graph.output].num_values() == 0) {
+    return Error(ErrorCode::kInvalidArgument, "no node computes the graph's output");
+  }
+  return shapes;
+}
+
+void RunFloatNode(const Graph& graph, const Node& node, std::span<const FloatView> src,
+                  const FloatView& dst) {
+  switch (node.kind) {
+    case OpKind::kConv:
+    case OpKind::kDepthwiseConv:
+      Conv(graph.weights[node.weights], node, src[0], dst);
+      break;
+    case OpKind::kMaxPool:
+      MaxPool(node, src[0], dst);
+      break;
+    case OpKind::kAvgPool:
+      AvgPool(node, src[0], dst);
+      break;
+    case OpKind::kGlobalAvgPool:
+      GlobalAvgPool(src[0], dst);
+      break;
+    case OpKind::kAdd:
+      Add(src[0], src[1], dst);
+      break;
+    case OpKind::kConcat:
+      Concat(src, dst);
+      break;
+    case OpKind::kClip:
+      std::copy_n(src[0].data, dst.num_values(), dst.data);
+      break;
+    case OpKind::kSlicePad:
+      SlicePad(node, src[0], dst);
+      break;
+  }
+  ApplyClip(node, dst);
+}
+
+}  // namespace mpq::ref

@@ -1,0 +1,140 @@
+#include "quantize/bias_correction.h"
+
+#include <string>
+
+#include "quantize/integer_run.h"
+#include "quantize/lower.h"
+#include "quantize/passes/graph_view.h"
+#include "quantize/patch_mean.h"
+
+namespace mpq {
+
+namespace {
+
+// Dequantised effective weights.
+Result<std::vector<double>> QuantizedWeights(const Graph& graph, const Node& node,
+                                             const LayerDecision& layer) {
+  MPQ_ASSIGN_OR_RETURN(const std::vector<int8_t> levels, LayerLevels(graph, node, layer));
+  std::vector<double> values(levels.begin(), levels.end());
+  const size_t row = values.size() / layer.scales.size();
+  for (size_t i = 0; i < values.size(); ++i) values[i] *= layer.scales[i / row];
+  return values;
+}
+
+// E[pre-activation] of the float layer, as the integer one stores it.
+std::vector<double> FloatMeans(const Graph& graph, const Node& node,
+                               const Equalization& equalization, std::span<const double> patch) {
+  const Weights& weights = graph.weights[node.weights];
+  const std::vector<double> values(weights.values.begin(), weights.values.end());
+  std::vector<double> means = MeanOutput(graph, node, values, patch);
+  for (uint32_t c = 0; c < means.size(); ++c) {
+    means[c] = (means[c] + weights.bias[c]) / equalization.scale(node.output, c);
+  }
+  return means;
+}
+
+// A float mean patch in the units of the stored tensor.
+std::vector<double> EqualizedPatch(const Node& node, const Equalization& equalization,
+                                   std::span<const double> patch, uint32_t channels) {
+  std::vector<double> result(patch.begin(), patch.end());
+  for (size_t i = 0; i < result.size(); ++i) {
+    result[i] /= equalization.scale(node.inputs[0], static_cast<uint32_t>(i % channels));
+  }
+  return result;
+}
+
+Status CorrectLayer(const Graph& graph, uint32_t n, const Calibration& calibration,
+                    std::span<const double> quantized_patch, Decisions& decisions) {
+  const Node& node = graph.nodes[n];
+  LayerDecision& layer = decisions.layers[n];
+  MPQ_ASSIGN_OR_RETURN(const std::vector<double> weights, QuantizedWeights(graph, node, layer));
+  const std::vector<double> wanted =
+      FloatMeans(graph, node, decisions.equalization, calibration.patch_means[n]);
+  const std::vector<double> got = MeanOutput(graph, node, weights, quantized_patch);
+  for (size_t c = 0; c < wanted.size(); ++c) layer.bias[c] = wanted[c] - got[c];
+  return Status();
+}
+
+// The mean input patches of every convolution of an integer model, in the units of the stored
+// tensors.
+class QuantizedPatches {
+ public:
+  explicit QuantizedPatches(const Graph& graph) : graph_(graph) {
+    for (const Node& node : graph.nodes) {
+      sums_.push_back(IsConvolution(node) ? PatchSum(graph, node) : PatchSum());
+    }
+  }
+
+  Status Add(const Session& session, const Decisions& decisions) {
+    const GraphView view(graph_);
+    for (uint32_t t = 0; t < graph_.tensors.size(); ++t) {
+      std::vector<float> steps;
+      for (const uint32_t n : view.consumers(t)) {
+        if (!IsConvolution(graph_.nodes[n])) continue;
+        if (steps.empty()) {
+          MPQ_ASSIGN_OR_RETURN(const std::vector<int16_t> codes, session.ReadTensorCodes(t));
+          steps.assign(codes.begin(), codes.end());
+          const auto zero_point = static_cast<float>(decisions.activations[t].zero_point);
+          for (float& step : steps) step -= zero_point;
+        }
+        sums_[n].Add(steps);
+      }
+    }
+    return Status();
+  }
+
+  void Merge(const QuantizedPatches& other) {
+    for (size_t n = 0; n < sums_.size(); ++n) sums_[n].Merge(other.sums_[n]);
+  }
+
+  std::vector<double> Mean(uint32_t n, const Decisions& decisions) const {
+    std::vector<double> mean = sums_[n].Mean();
+    const double scale = decisions.activations[graph_.nodes[n].inputs[0]].scale;
+    for (double& m : mean) m *= scale;
+    return mean;
+  }
+
+ private:
+  const Graph& graph_;
+  std::vector<PatchSum> sums_;
+};
+
+}  // namespace
+
+Status CorrectBiasForWeights(const Graph& graph, const Calibration& calibration,
+                             Decisions& decisions) {
+  for (uint32_t n = 0; n < graph.nodes.size(); ++n) {
+    const Node& node = graph.nodes[n];
+    if (!IsConvolution(node)) continue;
+    const std::vector<double> patch =
+        EqualizedPatch(node, decisions.equalization, calibration.patch_means[n],
+                       graph.tensors[node.inputs[0]].channels);
+    MPQ_RETURN_IF_ERROR(CorrectLayer(graph, n, calibration, patch, decisions));
+  }
+  return Status();
+}
+
+Status CorrectBias(const ModelData& float_model, const Calibration& calibration,
+                   const CalibrationImages& images, uint32_t num_images, uint32_t rounds,
+                   uint32_t threads, const Progress& progress, Decisions& decisions) {
+  const Graph& graph = float_model.graph;
+  for (uint32_t round = 0; round < rounds; ++round) {
+    MPQ_ASSIGN_OR_RETURN(ModelData lowered, LowerModel(float_model, decisions));
+    MPQ_ASSIGN_OR_RETURN(const Model model, Model::FromData(std::move(lowered)));
+    std::vector<QuantizedPatches> parts(kCalibrationParts, QuantizedPatches(graph));
+    MPQ_RETURN_IF_ERROR(RunIntegerModel(model, images, num_images, /*keep_tensors=*/true, threads,
+                                        progress, "correct biases",
+                                        [&](uint32_t part, uint32_t, const Session& session) {
+                                          return parts[part].Add(session, decisions);
+                                        }));
+    for (uint32_t part = 1; part < kCalibrationParts; ++part) parts[0].Merge(parts[part]);
+    for (uint32_t n = 0; n < graph.nodes.size(); ++n) {
+      if (!IsConvolution(graph.nodes[n])) continue;
+      MPQ_RETURN_IF_ERROR(
+          CorrectLayer(graph, n, calibration, parts[0].Mean(n, decisions), decisions));
+    }
+  }
+  return Status();
+}
+
+}  // namespace mpq

@@ -1,0 +1,50 @@
+// A method decides how the weights of every layer are quantised. The rest of the pipeline (passes,
+// calibration, activation ranges, bias correction, lowering, writing) is the same for all methods;
+// see docs/add_a_method.md.
+#ifndef MPQ_QUANTIZE_METHOD_H_
+#define MPQ_QUANTIZE_METHOD_H_
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "format/graph.h"
+#include "mpq/status.h"
+#include "quantize/bit_widths.h"
+#include "quantize/calibration.h"
+#include "quantize/decisions.h"
+#include "quantize/passes/equalize.h"
+#include "quantize/progress.h"
+
+namespace mpq {
+
+// What a method may look at. References outlive the call of Decide.
+struct MethodInput {
+  const Graph& graph;  // float, after the passes
+  const Equalization& equalization;
+  const Calibration* calibration;  // nullptr in a dry run: decide on sizes, values do not matter
+  const BitWidths& bit_widths;     // what the user asked for
+  uint64_t seed;
+  uint32_t threads;
+  const Progress& progress;
+};
+
+class Method {
+ public:
+  virtual ~Method() = default;
+  virtual std::string_view name() const = 0;
+  // One decision per node of the graph, left empty for nodes that are no convolutions. The biases
+  // are the effective ones. Deterministic, whatever `threads` is.
+  virtual Result<std::vector<LayerDecision>> Decide(const MethodInput& input) const = 0;
+};
+
+// By name; the error lists the names.
+Result<std::unique_ptr<Method>> MakeMethod(std::string_view name);
+std::vector<std::string_view> MethodNames();
+
+}  // namespace mpq
+
+#endif  // MPQ_QUANTIZE_METHOD_H_

@@ -1,0 +1,163 @@
+#include "quantize/quantize.h"
+
+#include <algorithm>
+
+#include "engine/core/float_executor.h"
+#include "format/message.h"
+#include "format/writer.h"
+#include "mpq/model.h"
+#include "quantize/activations.h"
+#include "quantize/bias_correction.h"
+#include "quantize/calibration.h"
+#include "quantize/lower.h"
+#include "quantize/method.h"
+#include "quantize/passes/end_with_conv.h"
+#include "quantize/passes/equalize.h"
+#include "quantize/passes/graph_view.h"
+#include "quantize/passes/prune.h"
+#include "quantize/passes/simplify.h"
+#include "quantize/passes/split_concat.h"
+
+namespace mpq {
+
+namespace {
+
+// Channel magnitudes need few images.
+constexpr uint32_t kEqualizationImages = 64;
+
+Status CheckOptions(const QuantizeOptions& options) {
+  if (options.activation_bits < 2 || options.activation_bits > 8) {
+    return Error(ErrorCode::kInvalidArgument, "activations: ", options.activation_bits,
+                 " bits, expected 2..8");
+  }
+  return Status();
+}
+
+void PrepareIntegerModel(ModelData& model) {
+  Simplify(model.graph);
+  SplitConcat(model.graph);
+  EndWithConv(model.graph);
+  Prune(model.graph);
+}
+
+// The first images of a set, without copying more than those.
+CalibrationImages FirstImages(const CalibrationImages& images, uint32_t count) {
+  CalibrationImages first{std::min(count, images.count), images.height, images.width, {}};
+  const auto end =
+      images.pixels.begin() + static_cast<ptrdiff_t>(first.count * first.image_bytes());
+  first.pixels.assign(images.pixels.begin(), end);
+  return first;
+}
+
+Result<Equalization> DecideEqualization(const ModelData& model, const CalibrationImages& images,
+                                        const QuantizeOptions& options, const Progress& progress) {
+  if (!options.equalize || EqualizableTensors(model.graph).empty()) return Equalization();
+  MPQ_ASSIGN_OR_RETURN(
+      const Calibration calibration,
+      Calibrate(model.graph, model.preprocessing, FirstImages(images, kEqualizationImages),
+                Equalization(), options.threads, progress));
+  return Equalize(model.graph, calibration.channel_magnitudes);
+}
+
+void AddProvenance(const QuantizeOptions& options, uint32_t num_images, Provenance& provenance) {
+  const BitWidths& bits = options.bit_widths;
+  std::string settings = Message("weight-bits=", bits.weights);
+  if (bits.first != 0) settings += Message(" first-bits=", bits.first);
+  if (bits.last != 0) settings += Message(" last-bits=", bits.last);
+  for (const LayerBits& layer : bits.layers) {
+    settings += Message(" layer='", layer.pattern, "'=", layer.bits);
+  }
+  settings += Message(" activation-bits=", options.activation_bits,
+                      " activation-range=", RangeMethodName(options.range_method),
+                      " equalize=", static_cast<int>(options.equalize),
+                      " bias-rounds=", options.bias_rounds, " seed=", options.seed);
+  provenance.emplace_back("method", options.method);
+  provenance.emplace_back("settings", settings);
+  provenance.emplace_back("calibration", Message(num_images, " images"));
+  provenance.emplace_back("float backend", FloatBackendDescription());
+}
+
+}  // namespace
+
+void PrepareFloatModel(ModelData& model) { Simplify(model.graph); }
+
+Result<Quantized> Quantize(ModelData float_model, const CalibrationImages& images,
+                           const QuantizeOptions& options, const Progress& progress) {
+  MPQ_RETURN_IF_ERROR(CheckOptions(options));
+  MPQ_ASSIGN_OR_RETURN(const std::unique_ptr<Method> method, MakeMethod(options.method));
+  PrepareIntegerModel(float_model);
+  const Graph& graph = float_model.graph;
+  MPQ_RETURN_IF_ERROR(CheckImages(images, graph));
+  MPQ_RETURN_IF_ERROR(ResolveBitWidths(graph, options.bit_widths).status());
+
+  Decisions decisions;
+  MPQ_ASSIGN_OR_RETURN(decisions.equalization,
+                       DecideEqualization(float_model, images, options, progress));
+  MPQ_ASSIGN_OR_RETURN(const Calibration calibration,
+                       Calibrate(graph, float_model.preprocessing, images, decisions.equalization,
+                                 options.threads, progress));
+  decisions.activations = DecideActivations(graph, float_model.preprocessing, calibration,
+                                            options.activation_bits, options.range_method);
+  decisions.logit_scale = LogitScale(calibration);
+  MPQ_ASSIGN_OR_RETURN(decisions.layers, method->Decide({graph, decisions.equalization,
+                                                         &calibration, options.bit_widths,
+                                                         options.seed, options.threads, progress}));
+  MPQ_RETURN_IF_ERROR(CorrectBiasForWeights(graph, calibration, decisions));
+  MPQ_RETURN_IF_ERROR(CorrectBias(float_model, calibration, images, options.bias_images,
+                                  options.bias_rounds, options.threads, progress, decisions));
+
+  Quantized result;
+  result.num_equalized = decisions.equalization.count();
+  AddProvenance(options, images.count, float_model.provenance);
+  MPQ_ASSIGN_OR_RETURN(result.model, LowerModel(float_model, decisions));
+  MPQ_ASSIGN_OR_RETURN(result.size, MeasureSize(result.model));
+  MPQ_ASSIGN_OR_RETURN(const Model model, Model::FromData(result.model));
+  MPQ_ASSIGN_OR_RETURN(const std::vector<float> logits,
+                       IntegerLogits(model, images, options.threads, progress));
+  result.agreement = CompareLogits(calibration.logits, logits, images.count);
+  return result;
+}
+
+Result<Quantized> QuantizeDry(ModelData float_model, const QuantizeOptions& options) {
+  MPQ_RETURN_IF_ERROR(CheckOptions(options));
+  MPQ_ASSIGN_OR_RETURN(const std::unique_ptr<Method> method, MakeMethod(options.method));
+  PrepareIntegerModel(float_model);
+  const Graph& graph = float_model.graph;
+  Decisions decisions;
+  decisions.activations.resize(graph.tensors.size());
+  MPQ_ASSIGN_OR_RETURN(
+      decisions.layers,
+      method->Decide({graph, decisions.equalization, /*calibration=*/nullptr, options.bit_widths,
+                      options.seed, options.threads, Progress()}));
+  Quantized result;
+  AddProvenance(options, 0, float_model.provenance);
+  MPQ_ASSIGN_OR_RETURN(result.model, LowerModel(float_model, decisions));
+  MPQ_ASSIGN_OR_RETURN(result.size, MeasureSize(result.model));
+  return result;
+}
+
+Result<SizeReport> MeasureSize(const ModelData& model) {
+  SizeReport report;
+  for (const Node& node : model.graph.nodes) {
+    if (!IsConvolution(node)) continue;
+    const Weights& weights = model.graph.weights[node.weights];
+    const uint64_t row = uint64_t{weights.kernel_h} * weights.kernel_w * weights.in_channels;
+    report.num_weights += weights.out_channels * row;
+    report.num_channels += weights.out_channels;
+    if (weights.is_float()) {
+      report.nominal_bits += 32 * weights.values.size();
+      report.stream_bytes += 4 * weights.values.size();
+      continue;
+    }
+    const CodeLayout layout = MakeCodeLayout(model.graph, node);
+    for (uint32_t block = 0; block < layout.blocks(); ++block) {
+      report.nominal_bits += weights.block_bits[block] * layout.BlockChannels(block) * row;
+    }
+    report.stream_bytes += weights.codes.size();
+  }
+  MPQ_ASSIGN_OR_RETURN(const std::vector<uint8_t> file, SerializeModel(model));
+  report.file_bytes = file.size();
+  return report;
+}
+
+}  // namespace mpq

@@ -1,0 +1,70 @@
+// The whole way from a float model to an integer one:
+//   passes -> equalise -> calibrate -> ranges -> weights (a method) -> correct biases -> lower
+#ifndef MPQ_QUANTIZE_QUANTIZE_H_
+#define MPQ_QUANTIZE_QUANTIZE_H_
+
+#include <cstdint>
+#include <string>
+
+#include "format/model_data.h"
+#include "mpq/status.h"
+#include "quantize/activation_range.h"
+#include "quantize/bit_widths.h"
+#include "quantize/images.h"
+#include "quantize/integer_run.h"
+#include "quantize/progress.h"
+
+namespace mpq {
+
+struct QuantizeOptions {
+  std::string method = "uniform";
+  BitWidths bit_widths;
+  int activation_bits = 8;  // 2..8
+  RangeMethod range_method = RangeMethod::kSquaredError;
+  bool equalize = true;
+  uint32_t bias_rounds = 2;    // empirical rounds; 0: only the correction of weight rounding
+  uint32_t bias_images = 256;  // at most so many images in each of them
+  uint64_t seed = 1;
+  uint32_t threads = 1;
+};
+
+// What a model's weights take.
+struct SizeReport {
+  uint64_t num_weights = 0;
+  uint64_t num_channels = 0;  // output channels of all convolutions
+  uint64_t nominal_bits = 0;  // sum of the weights' code bits
+  uint64_t stream_bytes = 0;  // code streams with padding (float models: the values)
+  uint64_t file_bytes = 0;    // everything
+
+  double nominal_bits_per_weight() const { return Ratio(static_cast<double>(nominal_bits)); }
+  double stored_bits_per_weight() const { return Ratio(8.0 * static_cast<double>(stream_bytes)); }
+  double file_bits_per_weight() const { return Ratio(8.0 * static_cast<double>(file_bytes)); }
+
+ private:
+  double Ratio(double bits) const {
+    return num_weights == 0 ? 0 : bits / static_cast<double>(num_weights);
+  }
+};
+Result<SizeReport> MeasureSize(const ModelData& model);
+
+struct Quantized {
+  ModelData model;
+  SizeReport size;
+  Agreement agreement;         // with the float model, on the calibration images; none in a dry run
+  uint32_t num_equalized = 0;  // tensors
+};
+
+// `float_model`: as imported. Deterministic for the same images, options and float backend,
+// whatever `threads` is.
+Result<Quantized> Quantize(ModelData float_model, const CalibrationImages& images,
+                           const QuantizeOptions& options, const Progress& progress);
+
+// The same without images: sizes are exact, values are not meant to be run.
+Result<Quantized> QuantizeDry(ModelData float_model, const QuantizeOptions& options);
+
+// Batch norms folded and activations fused: the float model as it is stored.
+void PrepareFloatModel(ModelData& model);
+
+}  // namespace mpq
+
+#endif  // MPQ_QUANTIZE_QUANTIZE_H_

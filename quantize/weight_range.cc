@@ -1,0 +1,113 @@
+#include "quantize/weight_range.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+namespace mpq {
+
+namespace {
+
+// Nearest levels, by arithmetic where the levels are consecutive integers.
+class Rounder {
+ public:
+  explicit Rounder(const Levels& levels)
+      : levels_(levels),
+        lo_(levels.level[0]),
+        hi_(levels.level[levels.count - 1]),
+        consecutive_(hi_ - lo_ + 1 == static_cast<float>(levels.count)) {}
+
+  float Nearest(float x) const {
+    if (!consecutive_) return levels_.level[levels_.NearestCode(x)];
+    // Ties to the smaller level, as NearestCode has it.
+    return std::clamp(std::ceil(x - 0.5f), lo_, hi_);
+  }
+
+ private:
+  const Levels& levels_;
+  float lo_, hi_;
+  bool consecutive_;
+};
+
+// For the nearest levels q at `scale`: the error, and the scale that fits these q best.
+struct Fit {
+  double error = 0;
+  double best_scale = 0;
+};
+
+Fit FitScale(std::span<const float> weights, std::span<const float> importance,
+             const Rounder& rounder, double scale) {
+  const float inverse = static_cast<float>(1.0 / scale);
+  double error = 0;
+  double wq = 0;
+  double qq = 0;
+  for (size_t i = 0; i < weights.size(); ++i) {
+    const double q = rounder.Nearest(weights[i] * inverse);
+    const double h = importance.empty() ? 1.0 : importance[i];
+    const double difference = weights[i] - scale * q;
+    error += h * difference * difference;
+    wq += h * weights[i] * q;
+    qq += h * q * q;
+  }
+  return {error, qq > 0 && wq > 0 ? wq / qq : scale};
+}
+
+}  // namespace
+
+double WeightError(std::span<const float> weights, std::span<const float> importance,
+                   const Levels& levels, double scale) {
+  return FitScale(weights, importance, Rounder(levels), scale).error;
+}
+
+double ChooseWeightScale(std::span<const float> weights, std::span<const float> importance,
+                         const Levels& levels) {
+  double full = 0;  // the scale at which nothing is clipped
+  const double lo = levels.level[0];
+  const double hi = levels.level[levels.count - 1];
+  for (const float w : weights) {
+    // A side without levels cannot hold anything: it does not set the range.
+    if (w > 0 && hi > 0) full = std::max(full, w / hi);
+    if (w < 0 && lo < 0) full = std::max(full, w / lo);
+  }
+  if (!(full > 0)) return 0;
+  const Rounder rounder(levels);
+  // Few levels clip more: 8 bits end at 0.7 of the range, 4 and fewer at 0.2.
+  const double least = std::clamp(0.2 + 0.125 * (std::log2(levels.count) - 4), 0.2, 0.7);
+  constexpr int kSteps = 40;
+  double best_scale = full;
+  double best_error = FitScale(weights, importance, rounder, full).error;
+  const auto consider = [&](double scale) {
+    const Fit fit = FitScale(weights, importance, rounder, scale);
+    if (fit.error < best_error) {
+      best_error = fit.error;
+      best_scale = scale;
+    }
+    return fit.best_scale;
+  };
+  for (int step = 1; step <= kSteps; ++step) {
+    consider(full * (1 + (least - 1) * step / kSteps));
+  }
+  constexpr int kMaxRefits = 8;
+  for (int i = 0; i < kMaxRefits; ++i) {
+    const double before = best_scale;
+    consider(FitScale(weights, importance, rounder, best_scale).best_scale);
+    if (best_scale == before) break;
+  }
+  return best_scale;
+}
+
+void EncodeWeights(std::span<const float> weights, const Levels& levels, double scale,
+                   std::span<uint8_t> codes) {
+  const Rounder rounder(levels);
+  std::array<uint8_t, 256> code_of_level{};  // by level + 128
+  for (uint32_t code = 0; code < levels.count; ++code) {
+    code_of_level[static_cast<size_t>(levels.level[code] + 128)] = static_cast<uint8_t>(code);
+  }
+  const float inverse = scale > 0 ? static_cast<float>(1.0 / scale) : 0.0f;
+  for (size_t i = 0; i < weights.size(); ++i) {
+    const float level = rounder.Nearest(weights[i] * inverse);
+    codes[i] = code_of_level[static_cast<size_t>(static_cast<int>(level) + 128)];
+  }
+}
+
+}  // namespace mpq

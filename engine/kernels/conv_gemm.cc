@@ -1,6 +1,7 @@
 #include "engine/kernels/conv_gemm.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 namespace mpq {
@@ -96,7 +97,7 @@ struct Scratch {
   Scratch(const Step& step, const GemmMicroKernel& micro, const Split& split) {
     const CodeLayout& layout = step.layout;
     const size_t chunk_quads = size_t{split.chunk_runs} * split.chunk_quads;
-    const size_t run_bytes = PatchBytes(layout);
+    const size_t run_bytes = RunBytes(layout);
     const size_t sum_rows = split.chunked() ? split.item_positions : micro.rows;
     panel = Take(chunk_quads * micro.blocks * TileBytes(micro.panel));
     tiles8 = Take(micro.panel == GemmPanel::kPairs16 ? micro.blocks * kTileCodes : 0);
@@ -107,7 +108,7 @@ struct Scratch {
     sums = Take(sum_rows * micro.blocks * kBlockChannels * sizeof(int32_t));
   }
 
-  static size_t PatchBytes(const CodeLayout& layout) {
+  static size_t RunBytes(const CodeLayout& layout) {
     return size_t{layout.quads_per_run} * 4 + kRunSlack;
   }
 
@@ -119,111 +120,142 @@ struct Scratch {
   }
 };
 
-// Where a tile's positions read: fills the table of pointers.
+// Where a tile's positions read: fills the table of pointers. Walks over the positions of an item.
 class RowPointers {
  public:
   RowPointers(const Step& step, uint8_t* zeros, uint8_t* patches, const uint8_t** rows)
-      : step_(step),
-        src_(step.src[0]),
+      : src_(step.src[0]),
         window_(step.node->window),
-        layout_(step.layout),
+        out_width_(step.dst.width),
+        out_height_(step.dst.height),
+        group_channels_(step.weights->in_channels),
+        row_runs_(step.layout.row_runs),
+        run_bytes_(Scratch::RunBytes(step.layout)),
+        zero_point_(step.src_tensors[0]->zero_point),
         zeros_(zeros),
         patches_(patches),
-        rows_(rows),
-        zero_point_(static_cast<uint8_t>(step.src_tensors[0]->zero_point)) {
-    std::memset(zeros_, zero_point_, Scratch::PatchBytes(layout_));
-    // What one run covers of the source's columns, see code_layout.h.
-    const uint32_t kernel_w = layout_.row_runs ? step.weights->kernel_w : 1;
-    run_pixels_ = kernel_w;
-    runs_per_row_ = layout_.row_runs ? 1 : step.weights->kernel_w;
-    reach_h_ = int64_t{step.weights->kernel_h - 1} * window_.dilation_h;
-    reach_w_ = int64_t{step.weights->kernel_w - 1} * window_.dilation_w;
+        rows_(rows) {
+    const Weights& weights = *step.weights;
+    // A run covers so many pixels of a source row.
+    run_pixels_ = row_runs_ ? weights.kernel_w : 1;
+    runs_per_row_ = row_runs_ ? 1 : weights.kernel_w;
+    last_top_ = int64_t{src_.height} - 1 - int64_t{weights.kernel_h - 1} * window_.dilation_h;
+    last_left_ = int64_t{src_.width} - 1 - int64_t{weights.kernel_w - 1} * window_.dilation_w;
+    step_x_ = window_.stride_w * static_cast<ptrdiff_t>(src_.pixel_stride);
+    pointwise_ = weights.kernel_h == 1 && weights.kernel_w == 1 && window_.stride_h == 1 &&
+                 window_.stride_w == 1 && out_width_ == src_.width && out_height_ == src_.height &&
+                 window_.pad_top == 0 && window_.pad_left == 0;
+    std::memset(zeros_, zero_point_, run_bytes_);
   }
 
-  // The source channels of the group begin here.
-  void SetGroup(uint32_t group) { first_channel_ = size_t{group} * step_.weights->in_channels; }
+  // The next tile begins at `position` and reads the channels of `group`.
+  void Start(uint32_t position, uint32_t group) {
+    first_channel_ = static_cast<ptrdiff_t>(group) * group_channels_;
+    if (pointwise_) {
+      offset_ = static_cast<ptrdiff_t>(position * src_.pixel_stride) + first_channel_;
+      return;
+    }
+    x_ = position % out_width_;
+    y_ = position / out_width_ % out_height_;
+    image_ = position / out_width_ / out_height_;
+    Locate();
+  }
 
-  // The positions of the next tile.
-  void SetTile(uint32_t position, uint32_t num_rows) {
-    num_rows_ = num_rows;
-    inside_ = true;
-    const uint32_t out_w = step_.dst.width;
-    const uint32_t out_h = step_.dst.height;
-    uint32_t x = position % out_w;
-    uint32_t y = position / out_w % out_h;
-    uint32_t image = position / out_w / out_h;
+  // Moves on by a tile of num_rows positions.
+  void Next(uint32_t num_rows) {
+    border_ = 0;
     for (uint32_t i = 0; i < num_rows; ++i) {
-      top_[i] = int64_t{y} * window_.stride_h - window_.pad_top;
-      left_[i] = int64_t{x} * window_.stride_w - window_.pad_left;
-      const ptrdiff_t pixel = (static_cast<ptrdiff_t>(image) * src_.height + top_[i]) *
-                                  static_cast<ptrdiff_t>(src_.width) +
-                              left_[i];
-      offset_[i] = pixel * static_cast<ptrdiff_t>(src_.pixel_stride) +
-                   static_cast<ptrdiff_t>(first_channel_);
-      inside_ &= top_[i] >= 0 && top_[i] + reach_h_ < src_.height && left_[i] >= 0 &&
-                 left_[i] + reach_w_ < src_.width;
-      if (++x == out_w) {
-        x = 0;
-        if (++y == out_h) y = 0, ++image;
-      }
+      offsets_[i] = offset_;
+      offset_ += step_x_;
+      if (pointwise_) continue;
+      tops_[i] = top_;
+      lefts_[i] = left_;
+      const bool inside = top_ >= 0 && top_ <= last_top_ && left_ >= 0 && left_ <= last_left_;
+      border_ |= uint32_t{!inside} << i;
+      left_ += window_.stride_w;
+      if (++x_ == out_width_) NextLine();
     }
   }
 
-  // Fills the table for the chunk's runs.
+  // Fills the table for the chunk's runs of the current tile.
   void Fill(const Chunk& chunk) {
     const uint8_t** row = rows_;
     uint8_t* patch = patches_;
+    const ptrdiff_t first_byte = static_cast<ptrdiff_t>(chunk.first_quad) * 4;
     for (uint32_t run = chunk.first_run; run < chunk.first_run + chunk.runs; ++run) {
       const int64_t dy = int64_t{run / runs_per_row_} * window_.dilation_h;
       const int64_t dx = int64_t{run % runs_per_row_} * window_.dilation_w;
-      const ptrdiff_t run_offset =
-          (dy * src_.width + dx) * static_cast<ptrdiff_t>(src_.pixel_stride);
-      const ptrdiff_t quad_offset = static_cast<ptrdiff_t>(chunk.first_quad) * 4;
-      if (inside_) {
-        const uint8_t* base = src_.u8() + (run_offset + quad_offset);
-        for (uint32_t i = 0; i < num_rows_; ++i) row[i] = base + offset_[i];
-      } else {
-        for (uint32_t i = 0; i < num_rows_; ++i) {
-          row[i] =
-              Locate(i, top_[i] + dy, left_[i] + dx, offset_[i] + run_offset, patch) + quad_offset;
-          if (layout_.row_runs) patch += Scratch::PatchBytes(layout_);
-        }
+      const ptrdiff_t run_offset = (dy * src_.width + dx) * PixelStride();
+      const uint8_t* base = src_.u8() + run_offset + first_byte;
+      for (uint32_t i = 0; i < kGemmMaxRows; ++i) row[i] = base + offsets_[i];
+      for (uint32_t rest = border_; rest != 0; rest &= rest - 1) {
+        const int i = std::countr_zero(rest);
+        row[i] =
+            BorderRun(tops_[i] + dy, lefts_[i] + dx, offsets_[i] + run_offset, patch) + first_byte;
+        if (row_runs_) patch += run_bytes_;
       }
       row += kGemmMaxRows;
     }
   }
 
  private:
-  // The run of tile row i that begins at source pixel (y, x), `offset` bytes into the source.
-  const uint8_t* Locate(uint32_t, int64_t y, int64_t x, ptrdiff_t offset, uint8_t* patch) const {
+  ptrdiff_t PixelStride() const { return static_cast<ptrdiff_t>(src_.pixel_stride); }
+
+  // Top left of the window of the position (image_, y_, x_).
+  void Locate() {
+    top_ = int64_t{y_} * window_.stride_h - window_.pad_top;
+    left_ = int64_t{x_} * window_.stride_w - window_.pad_left;
+    const int64_t line = int64_t{image_} * src_.height + top_;
+    offset_ = (line * src_.width + left_) * PixelStride() + first_channel_;
+  }
+
+  void NextLine() {
+    x_ = 0;
+    if (++y_ == out_height_) {
+      y_ = 0;
+      ++image_;
+    }
+    Locate();
+  }
+
+  // The run that begins at source pixel (y, x), `offset` bytes into the source.
+  const uint8_t* BorderRun(int64_t y, int64_t x, ptrdiff_t offset, uint8_t* patch) const {
     if (y < 0 || y >= src_.height || x + run_pixels_ <= 0 || x >= src_.width) return zeros_;
     if (x >= 0 && x + run_pixels_ <= src_.width) return src_.u8() + offset;
-    // Row runs only: part of the run is padding.
-    const int64_t begin = std::max<int64_t>(x, 0);
-    const int64_t end = std::min<int64_t>(x + run_pixels_, src_.width);
-    const auto stride = static_cast<ptrdiff_t>(src_.pixel_stride);
-    std::memset(patch, zero_point_, Scratch::PatchBytes(layout_));
-    std::memcpy(patch + (begin - x) * stride, src_.u8() + (offset + (begin - x) * stride),
-                static_cast<size_t>((end - begin) * stride));
+    // A run of a row, partly in the padding.
+    const ptrdiff_t begin = std::max<int64_t>(x, 0) - x;
+    const ptrdiff_t end = std::min<int64_t>(x + run_pixels_, src_.width) - x;
+    std::memset(patch, zero_point_, run_bytes_);
+    std::memcpy(patch + begin * PixelStride(), src_.u8() + (offset + begin * PixelStride()),
+                static_cast<size_t>((end - begin) * PixelStride()));
     return patch;
   }
 
-  const Step& step_;
   const TensorView& src_;
   const Window& window_;
-  const CodeLayout& layout_;
-  uint8_t* zeros_;
-  uint8_t* patches_;
-  const uint8_t** rows_;
-  uint8_t zero_point_;
+  const uint32_t out_width_, out_height_;
+  const uint32_t group_channels_;
+  const bool row_runs_;
+  const size_t run_bytes_;
+  const int32_t zero_point_;
+  uint8_t* const zeros_;
+  uint8_t* const patches_;
+  const uint8_t** const rows_;
   uint32_t run_pixels_, runs_per_row_;
-  int64_t reach_h_, reach_w_;
-  size_t first_channel_ = 0;
+  int64_t last_top_, last_left_;  // of windows without padding
+  ptrdiff_t step_x_;              // bytes between the windows of neighbouring positions
+  bool pointwise_;                // the window is one pixel, at the output's position
 
-  uint32_t num_rows_ = 0;
-  bool inside_ = false;  // no row of the tile reads padding
-  int64_t top_[kGemmMaxRows], left_[kGemmMaxRows];
-  ptrdiff_t offset_[kGemmMaxRows];
+  // The position after the current tile and its window.
+  ptrdiff_t first_channel_ = 0;
+  uint32_t x_ = 0, y_ = 0, image_ = 0;
+  int64_t top_ = 0, left_ = 0;
+  ptrdiff_t offset_ = 0;
+
+  // The current tile.
+  uint32_t border_ = 0;  // bit i: the window of row i touches padding
+  int64_t tops_[kGemmMaxRows] = {}, lefts_[kGemmMaxRows] = {};
+  ptrdiff_t offsets_[kGemmMaxRows] = {};
 };
 
 TileLevels MakeTileLevels(const Weights& weights, uint32_t block) {
@@ -393,7 +425,7 @@ class ConvGemm {
     const uint32_t num_blocks = std::min(micro_.blocks, layout.blocks_per_group - block);
     const uint32_t first_block = group * layout.blocks_per_group + block;
     column_.Set(first_block, num_blocks, At<GemmChannels>(parts_.channels));
-    rows_.SetGroup(group);
+    group_ = group;
     first_channel_ = layout.FirstChannel(first_block);
     tile_.num_blocks = num_blocks;
     tile_.dst_channels = column_.num_channels();
@@ -410,10 +442,11 @@ class ConvGemm {
     tile_.num_runs = chunk.runs;
     tile_.quads_per_run = chunk.quads;
     tile_.last = last && !is_s16_;
+    rows_.Start(first, group_);
     uint32_t position = first;
     for (uint32_t i = 0; i < tiles; ++i) {
       tile_.num_rows = tile_rows + (i < longer_tiles ? 1 : 0);
-      rows_.SetTile(position, tile_.num_rows);
+      rows_.Next(tile_.num_rows);
       rows_.Fill(chunk);
       const size_t sum_row = split_.chunked() ? position - first : 0;
       tile_.sums = At<int32_t>(parts_.sums) + sum_row * tile_.num_blocks * kBlockChannels;
@@ -436,6 +469,7 @@ class ConvGemm {
   Column column_;
   GemmTile tile_ = {};
   uint32_t current_column_ = kNone;
+  uint32_t group_ = 0;
   uint32_t first_channel_ = 0;
   bool decoded_ = false;
   bool is_s16_ = false;

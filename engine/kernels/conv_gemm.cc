@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstdlib>
 #include <cstring>
+#include <limits>
 
 namespace mpq {
 
@@ -17,6 +19,8 @@ constexpr uint32_t kChunkedPositions = 64;
 // falls to another thread than its neighbour, so an item must not be small either.
 constexpr uint32_t kWantedItems = 32;
 constexpr uint32_t kMinItemPositions = 224;
+// kQuads16 panels are widened from int8 in steps of so many tiles.
+constexpr size_t kWidenedTiles = 16;
 // Activations are read in quads, so up to 3 bytes past a run.
 constexpr size_t kRunSlack = 4;
 
@@ -86,7 +90,7 @@ size_t TileBytes(GemmPanel panel) { return panel == GemmPanel::kQuads8 ? 64 : 12
 // The parts of a thread's scratch. Each begins at a multiple of 64 bytes.
 struct Scratch {
   size_t panel = 0;     // levels of a chunk
-  size_t tiles8 = 0;    // kPairs16: the int8 levels of one quad of both blocks, before widening
+  size_t tiles8 = 0;    // kQuads16: the int8 levels of some quads, before widening
   size_t channels = 0;  // GemmChannels of the column's blocks
   size_t rows = 0;      // pointers, [runs][kGemmMaxRows]
   size_t zeros = 0;     // a run of zero points
@@ -100,7 +104,7 @@ struct Scratch {
     const size_t run_bytes = RunBytes(layout);
     const size_t sum_rows = split.chunked() ? split.item_positions : micro.rows;
     panel = Take(chunk_quads * micro.blocks * TileBytes(micro.panel));
-    tiles8 = Take(micro.panel == GemmPanel::kPairs16 ? micro.blocks * kTileCodes : 0);
+    tiles8 = Take(micro.panel == GemmPanel::kQuads16 ? kWidenedTiles * kTileCodes : 0);
     channels = Take(micro.blocks * sizeof(GemmChannels));
     rows = Take(size_t{split.chunk_runs} * kGemmMaxRows * sizeof(const uint8_t*));
     zeros = Take(run_bytes);
@@ -269,19 +273,13 @@ TileLevels MakeTileLevels(const Weights& weights, uint32_t block) {
   return levels;
 }
 
-// The two tiles' int8 levels of a quad as the int16 pairs of kPairs16.
-void WidenTile(const int8_t* levels, int16_t* pairs) {
-  for (uint32_t channel = 0; channel < kBlockChannels; ++channel) {
-    for (uint32_t i = 0; i < 4; ++i) {
-      pairs[i / 2 * 32 + channel * 2 + i % 2] = levels[channel * 4 + i];
-    }
-  }
-}
-
 // A pair of blocks of one group, or its last block alone.
 class Column {
  public:
-  Column(const Step& step, const GemmMicroKernel& micro) : step_(step), micro_(micro) {}
+  Column(const Step& step, const GemmMicroKernel& micro)
+      : step_(step),
+        micro_(micro),
+        max_product_sum_(int64_t{step.layout.quads()} * 4 * 255 * step.max_level) {}
 
   // Columns must be set in ascending order, which makes finding their codes cheap.
   void Set(uint32_t first_block, uint32_t num_blocks, GemmChannels* channels) {
@@ -294,6 +292,7 @@ class Column {
     num_blocks_ = num_blocks;
     num_channels_ = 0;
     left_shifts_ = false;
+    saturate_first_ = false;
     for (uint32_t i = 0; i < num_blocks; ++i) {
       levels_[i] = MakeTileLevels(weights, first_block + i);
       codes_[i] = codes;
@@ -314,21 +313,31 @@ class Column {
                       num_blocks_ * kTileCodes);
         continue;
       }
-      int16_t* pairs = reinterpret_cast<int16_t*>(panel) + i * kTileCodes;
-      for (size_t tile = 0; tile < tiles; ++tile) {
-        micro_.decode(codes, 1, levels_[i], tiles8, kTileCodes);
-        WidenTile(tiles8, pairs);
-        codes += size_t{levels_[i].bits} * (kTileCodes / 8);
-        pairs += num_blocks_ * kTileCodes;
-      }
+      DecodeWide(codes, tiles, levels_[i], tiles8,
+                 reinterpret_cast<int16_t*>(panel) + i * kTileCodes);
     }
   }
 
   uint32_t num_blocks() const { return num_blocks_; }
   uint32_t num_channels() const { return num_channels_; }
   bool left_shifts() const { return left_shifts_; }
+  bool saturate_first() const { return saturate_first_; }
 
  private:
+  // kQuads16: through int8 levels, some tiles at a time.
+  void DecodeWide(const uint8_t* codes, size_t tiles, const TileLevels& levels, int8_t* tiles8,
+                  int16_t* panel) const {
+    for (size_t done = 0; done < tiles; done += kWidenedTiles) {
+      const size_t count = std::min(tiles - done, kWidenedTiles);
+      micro_.decode(codes + done * levels.bits * (kTileCodes / 8), count, levels, tiles8,
+                    kTileCodes);
+      for (size_t i = 0; i < count; ++i) {
+        std::copy_n(tiles8 + i * kTileCodes, kTileCodes, panel);
+        panel += num_blocks_ * kTileCodes;
+      }
+    }
+  }
+
   void SetChannels(uint32_t block, GemmChannels& out) {
     const uint32_t first = step_.layout.FirstChannel(block);
     const uint32_t channels = step_.layout.BlockChannels(block);
@@ -344,16 +353,21 @@ class Column {
       out.multiplier[i] = static_cast<int16_t>(r.shifted ? 0 : r.m);
       out.code_hi[i] = r.code_hi;
       left_shifts_ |= r.pre < 0;
+      // Of sums without the right shift, the only ones that are shifted left.
+      const int64_t bound = std::abs(int64_t{params.bias}) + max_product_sum_;
+      saturate_first_ |= bound << out.left[i] > std::numeric_limits<int32_t>::max();
     }
   }
 
   const Step& step_;
   const GemmMicroKernel& micro_;
+  const int64_t max_product_sum_;
   uint32_t next_block_ = 0;
   size_t next_codes_ = 0;
   uint32_t num_blocks_ = 0;
   uint32_t num_channels_ = 0;
   bool left_shifts_ = false;
+  bool saturate_first_ = false;
   TileLevels levels_[kGemmMaxBlocks];
   const uint8_t* codes_[kGemmMaxBlocks] = {};
 };
@@ -430,6 +444,7 @@ class ConvGemm {
     tile_.num_blocks = num_blocks;
     tile_.dst_channels = column_.num_channels();
     tile_.left_shifts = column_.left_shifts();
+    tile_.saturate_first = column_.saturate_first();
     current_column_ = column;
     decoded_ = false;
   }

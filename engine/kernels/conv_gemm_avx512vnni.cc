@@ -28,7 +28,7 @@ struct Requantise {
   __m512i multiplier;         // in the order of _mm512_packs_epi32
   __mmask32 shifted;
   __m512i zero_point, code_lo, code_hi;
-  bool left_shifts;
+  bool left_shifts, saturate_first;
 };
 
 // [a b c d] by 128-bit lanes: the order of 4-byte groups after two packs, and back.
@@ -60,14 +60,18 @@ inline Requantise LoadRequantise(const GemmTile& tile) {
   r.code_hi =
       _mm512_broadcast_i64x4(_mm256_inserti128_si256(_mm256_castsi128_si256(even_hi), odd_hi, 1));
   r.left_shifts = tile.left_shifts;
+  r.saturate_first = tile.saturate_first;
   return r;
 }
 
-inline __m512i Shift(__m512i sum, __m512i right, __m512i left, bool left_shifts) {
-  __m512i t = _mm512_srav_epi32(sum, right);
-  if (left_shifts) {  // at most 2^15 after saturation: 15 more bits fit
-    t = _mm512_max_epi32(_mm512_min_epi32(t, _mm512_set1_epi32(32767)), _mm512_set1_epi32(-32768));
-    t = _mm512_sllv_epi32(t, left);
+inline __m512i Shift(__m512i sum, int parity, const Requantise& r) {
+  __m512i t = _mm512_srav_epi32(sum, r.right[parity]);
+  if (r.left_shifts) {
+    if (r.saturate_first) {
+      t = _mm512_max_epi32(_mm512_min_epi32(t, _mm512_set1_epi32(32767)),
+                           _mm512_set1_epi32(-32768));
+    }
+    t = _mm512_sllv_epi32(t, r.left[parity]);
   }
   return t;
 }
@@ -75,8 +79,7 @@ inline __m512i Shift(__m512i sum, __m512i right, __m512i left, bool left_shifts)
 // Two accumulators to 16-bit output steps including the zero point. Additions saturate where the
 // code would saturate anyway.
 inline __m512i OutputSteps(__m512i even, __m512i odd, const Requantise& r) {
-  const __m512i t = _mm512_packs_epi32(Shift(even, r.right[0], r.left[0], r.left_shifts),
-                                       Shift(odd, r.right[1], r.left[1], r.left_shifts));
+  const __m512i t = _mm512_packs_epi32(Shift(even, 0, r), Shift(odd, 1, r));
   const __m512i u = _mm512_mulhrs_epi16(t, r.multiplier);
   const __m512i scaled = _mm512_srai_epi16(_mm512_adds_epi16(u, _mm512_set1_epi16(32)), 6);
   return _mm512_adds_epi16(_mm512_mask_mov_epi16(scaled, r.shifted, t), r.zero_point);

@@ -49,13 +49,14 @@ struct GemmTile {
   uint32_t dst_channels;  // 1..16 * num_blocks
   uint8_t zero_point;
   uint8_t code_lo;
-  bool left_shifts;  // some channel has left > 0
+  bool left_shifts;     // some channel has left > 0
+  bool saturate_first;  // ... and sum << left may leave int32: saturate to 16 bits before
 };
 
 // How the levels of one quad and the tile's blocks lie in a panel.
 enum class GemmPanel : uint8_t {
   kQuads8,  // int8 [block][16][4]: 64 bytes a tile
-  kPairs16  // int16 [block][2][16][2], the pairs of a quad one after the other: 128 bytes a tile
+  kQuads16  // int16 [block][16][4]: 128 bytes a tile
 };
 
 }  // namespace mpq

@@ -6,6 +6,8 @@
 #include <cstring>
 #include <limits>
 
+#include "format/message.h"
+
 namespace mpq {
 
 namespace {
@@ -491,6 +493,12 @@ class ConvGemm {
 };
 
 }  // namespace
+
+std::string ConvGemmRefuse(const Step& step, const GemmMicroKernel& micro) {
+  if (step.max_level <= micro.max_level) return {};
+  return Message("a level of ", step.max_level, " is beyond ", micro.max_level,
+                 ": two products may not fit 16 bits");
+}
 
 uint32_t ConvGemmWorkItems(const Step& step, const GemmMicroKernel& micro) {
   const Split split(step, micro);

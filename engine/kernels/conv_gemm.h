@@ -10,7 +10,8 @@
 
 namespace mpq {
 
-// The three functions of a Kernel (engine/core/step.h) for a micro-kernel. None refuses.
+// The functions of a Kernel (engine/core/step.h) for a micro-kernel.
+std::string ConvGemmRefuse(const Step& step, const GemmMicroKernel& micro);
 uint32_t ConvGemmWorkItems(const Step& step, const GemmMicroKernel& micro);
 size_t ConvGemmScratchBytes(const Step& step, const GemmMicroKernel& micro);
 void ConvGemmRun(const Step& step, const GemmMicroKernel& micro, uint32_t first, uint32_t last,
@@ -20,7 +21,7 @@ template <const GemmMicroKernel& kMicro>
 constexpr Kernel MakeConvGemmKernel(const char* name, Isa isa) {
   return {name,
           isa,
-          [](const Step&) { return std::string(); },
+          [](const Step& step) { return ConvGemmRefuse(step, kMicro); },
           [](const Step& step) { return ConvGemmWorkItems(step, kMicro); },
           [](const Step& step) { return ConvGemmScratchBytes(step, kMicro); },
           [](const Step& step, uint32_t first, uint32_t last, std::byte* scratch) {

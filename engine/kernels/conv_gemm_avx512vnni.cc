@@ -219,6 +219,7 @@ void Compute(const GemmTile& tile) { kComputeTile[tile.num_rows - 1][tile.num_bl
 
 }  // namespace
 
-const GemmMicroKernel kGemmAvx512Vnni = {14, 2, GemmPanel::kQuads8, DecodeTilesAvx512, Compute};
+const GemmMicroKernel kGemmAvx512Vnni = {
+    14, 2, GemmPanel::kQuads8, kAnyLevel, DecodeTilesAvx512, Compute};
 
 }  // namespace mpq

@@ -13,10 +13,20 @@ struct GemmMicroKernel {
   uint32_t rows;    // positions of a full tile, at most kGemmMaxRows
   uint32_t blocks;  // blocks of 16 channels of a full tile, at most kGemmMaxBlocks
   GemmPanel panel;
+  uint32_t max_level;  // largest |level| that it computes exactly
   DecodeTilesFunction decode;
   void (*compute)(const GemmTile& tile);
 };
 
+// "Wide" ones multiply in 16 bits and take any levels; the others of that instruction set, and only
+// these, need levels of at most kMaxPairLevel, so that two products fit 16 bits.
+inline constexpr uint32_t kMaxPairLevel = 64;  // 2 * 255 * 64 <= 32767
+inline constexpr uint32_t kAnyLevel = 128;
+
+extern const GemmMicroKernel kGemmSse4, kGemmWideSse4;
+extern const GemmMicroKernel kGemmAvx2, kGemmWideAvx2;
+extern const GemmMicroKernel kGemmAvxVnni;
+extern const GemmMicroKernel kGemmAvx512, kGemmWideAvx512;
 extern const GemmMicroKernel kGemmAvx512Vnni;
 extern const GemmMicroKernel kGemmScalar;  // odd tile sizes: tests the driver without SIMD
 

@@ -43,6 +43,7 @@ void Compute(const GemmTile& tile) {
 
 }  // namespace
 
-const GemmMicroKernel kGemmScalar = {3, 2, GemmPanel::kQuads8, DecodeTilesScalar, Compute};
+const GemmMicroKernel kGemmScalar = {3,      2, GemmPanel::kQuads8, kAnyLevel, DecodeTilesScalar,
+                                     Compute};
 
 }  // namespace mpq

@@ -12,6 +12,18 @@ namespace mpq {
 namespace {
 
 #if defined(__x86_64__)
+constexpr Kernel kConvGemmSse4 = MakeConvGemmKernel<kGemmSse4>("conv.gemm.sse4", Isa::kSse4);
+constexpr Kernel kConvGemmWideSse4 =
+    MakeConvGemmKernel<kGemmWideSse4>("conv.gemm16.sse4", Isa::kSse4);
+constexpr Kernel kConvGemmAvx2 = MakeConvGemmKernel<kGemmAvx2>("conv.gemm.avx2", Isa::kAvx2);
+constexpr Kernel kConvGemmWideAvx2 =
+    MakeConvGemmKernel<kGemmWideAvx2>("conv.gemm16.avx2", Isa::kAvx2);
+constexpr Kernel kConvGemmAvxVnni =
+    MakeConvGemmKernel<kGemmAvxVnni>("conv.gemm.avxvnni", Isa::kAvxVnni);
+constexpr Kernel kConvGemmAvx512 =
+    MakeConvGemmKernel<kGemmAvx512>("conv.gemm.avx512", Isa::kAvx512);
+constexpr Kernel kConvGemmWideAvx512 =
+    MakeConvGemmKernel<kGemmWideAvx512>("conv.gemm16.avx512", Isa::kAvx512);
 constexpr Kernel kConvGemmAvx512Vnni =
     MakeConvGemmKernel<kGemmAvx512Vnni>("conv.gemm.avx512vnni", Isa::kAvx512Vnni);
 #endif
@@ -19,7 +31,8 @@ constexpr Kernel kConvGemmAvx512Vnni =
 // Best first, the reference last.
 constexpr const Kernel* kConvKernels[] = {
 #if defined(__x86_64__)
-    &kConvGemmAvx512Vnni,
+    &kConvGemmAvx512Vnni, &kConvGemmAvx512,   &kConvGemmWideAvx512, &kConvGemmAvxVnni,
+    &kConvGemmAvx2,       &kConvGemmWideAvx2, &kConvGemmSse4,       &kConvGemmWideSse4,
 #endif
     &ref::kConv,
 };

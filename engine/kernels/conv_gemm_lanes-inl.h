@@ -1,0 +1,231 @@
+// GEMM micro-kernels written once for vectors of any width. Each instruction set's file defines a
+// `V` with its operations, includes this and is compiled with its own flags; all is in an unnamed
+// namespace, so nothing is shared between those files.
+//
+// V has
+//   Reg, kLanes             a register and its 32-bit lanes (a block of 16 channels: 16 / kLanes)
+//   kGroup                  quads that MultiplyGroup can take at once, for the policies below
+//   Load(p), Store(p, r)    aligned
+//   Zero(), Add32(a, b)
+// and the operations that its Policy names.
+#include <cstddef>
+#include <cstdint>
+
+#include "engine/kernels/conv_gemm_micro.h"
+
+namespace mpq {
+
+namespace {
+
+// How sums of products are formed, exactly, from quads of u8 activations and int8 or int16 levels.
+
+// One instruction multiplies and accumulates into 32 bits: V::Dot(sum, activations, levels).
+template <class V>
+struct DotPolicy {
+  using Level = int8_t;
+  static constexpr uint32_t kGroup = 1;
+  template <int kRegs>
+  static inline void Multiply(typename V::Reg (&sums)[kRegs], const uint8_t* src,
+                              const Level* panel, size_t) {
+    const typename V::Reg quad = V::Broadcast(src);
+    for (int i = 0; i < kRegs; ++i) {
+      sums[i] = V::Dot(sums[i], quad, V::Load(panel + i * V::kLanes * 4));
+    }
+  }
+};
+
+// V::PairSums(activations, levels) adds two products in 16 bits. kQuads of them are added before
+// widening: the caller makes sure that kQuads * 2 * 255 * max_level <= 32767.
+template <class V, int kQuads>
+struct PairPolicy {
+  using Level = int8_t;
+  static constexpr uint32_t kGroup = kQuads;
+  template <int kRegs>
+  static inline void Multiply(typename V::Reg (&sums)[kRegs], const uint8_t* src,
+                              const Level* panel, size_t quad_levels) {
+    typename V::Reg pairs[kRegs];
+    for (int q = 0; q < kQuads; ++q) {
+      const typename V::Reg quad = V::Broadcast(src + 4 * q);
+      for (int i = 0; i < kRegs; ++i) {
+        const typename V::Reg pair = V::PairSums(quad, V::Load(panel + i * V::kLanes * 4));
+        pairs[i] = q == 0 ? pair : V::Add16(pairs[i], pair);
+      }
+      panel += quad_levels;
+    }
+    for (int i = 0; i < kRegs; ++i) sums[i] = V::Add32(sums[i], V::WidenPairs(pairs[i]));
+  }
+};
+
+// Levels beyond 64 on CPUs with nothing better: activations and levels in 16 bits. A sum is kept in
+// two neighbouring lanes until the end, so there are twice as many registers.
+template <class V>
+struct WidePolicy {
+  using Level = int16_t;
+  static constexpr uint32_t kGroup = 1;
+  template <int kRegs>
+  static inline void Multiply(typename V::Reg (&sums)[kRegs], const uint8_t* src,
+                              const Level* panel, size_t) {
+    const typename V::Reg quad = V::BroadcastWide(src);
+    for (int i = 0; i < kRegs; ++i) {
+      sums[i] = V::Add32(sums[i], V::Multiply16(quad, V::Load(panel + i * V::kLanes * 2)));
+    }
+  }
+};
+
+// One run of one tile: all its quads, in groups as far as they go.
+template <class V, class Policy, class SinglePolicy, int kRows, int kRegs>
+inline void MultiplyRun(typename V::Reg (&sums)[kRows][kRegs], const uint8_t* const* rows,
+                        uint32_t quads, const typename Policy::Level*& panel, size_t quad_levels) {
+  const uint8_t* src[kRows];
+  for (int row = 0; row < kRows; ++row) src[row] = rows[row];
+  size_t k = 0;
+  uint32_t rest = quads;
+  for (; rest >= Policy::kGroup; rest -= Policy::kGroup) {
+#pragma GCC unroll 16
+    for (int row = 0; row < kRows; ++row) {
+      Policy::Multiply(sums[row], src[row] + k, panel, quad_levels);
+    }
+    panel += Policy::kGroup * quad_levels;
+    k += 4 * Policy::kGroup;
+  }
+  if constexpr (Policy::kGroup > 1) {
+    for (; rest > 0; --rest) {
+#pragma GCC unroll 16
+      for (int row = 0; row < kRows; ++row) {
+        SinglePolicy::Multiply(sums[row], src[row] + k, panel, quad_levels);
+      }
+      panel += quad_levels;
+      k += 4;
+    }
+  }
+}
+
+// The sums of 16 channels at one position to codes, as GemmChannels says. Plain loops, which
+// compilers turn into the vectors that the file's flags allow.
+inline void StoreCodes(const int32_t* sums, const GemmChannels& channels, const GemmTile& tile,
+                       uint32_t count, uint8_t* dst) {
+  int32_t steps[kGemmBlockChannels];
+  for (uint32_t i = 0; i < kGemmBlockChannels; ++i) {
+    int32_t t = sums[i] >> channels.right[i];
+    t = t < -32768 ? -32768 : t > 32767 ? 32767 : t;
+    steps[i] = t;
+  }
+  if (tile.left_shifts) {
+    for (uint32_t i = 0; i < kGemmBlockChannels; ++i) {
+      int32_t t = steps[i] * (1 << channels.left[i]);
+      t = t < -32768 ? -32768 : t > 32767 ? 32767 : t;
+      steps[i] = t;
+    }
+  }
+  uint8_t codes[kGemmBlockChannels];
+  const int32_t lo = tile.code_lo;
+  for (uint32_t i = 0; i < kGemmBlockChannels; ++i) {
+    const int32_t m = channels.multiplier[i];
+    const int32_t scaled = (((steps[i] * m + (1 << 14)) >> 15) + 32) >> 6;
+    int32_t y = tile.zero_point + (m == 0 ? steps[i] : scaled);
+    const int32_t hi = channels.code_hi[i];
+    y = y < lo ? lo : y;  // code_lo >= 0 and code_hi <= 255: these saturate as well
+    codes[i] = static_cast<uint8_t>(y > hi ? hi : y);
+  }
+  if (count == kGemmBlockChannels) {
+    __builtin_memcpy(dst, codes, kGemmBlockChannels);
+  } else {
+    for (uint32_t i = 0; i < count; ++i) dst[i] = codes[i];
+  }
+}
+
+// kRows positions by kBlocks blocks.
+template <class V, class Policy, class SinglePolicy, int kRows, int kBlocks>
+void ComputeTile(const GemmTile& tile) {
+  using Level = typename Policy::Level;
+  constexpr bool kWide = sizeof(Level) == 2;
+  constexpr int kRegs =
+      kBlocks * static_cast<int>(kGemmBlockChannels) / V::kLanes * (kWide ? 2 : 1);
+  constexpr uint32_t kWidth = kBlocks * kGemmBlockChannels;
+  typename V::Reg sums[kRows][kRegs];
+#pragma GCC unroll 16
+  for (int row = 0; row < kRows; ++row) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kRegs; ++i) sums[row][i] = V::Zero();
+  }
+  const Level* panel = static_cast<const Level*>(tile.panel);
+  for (uint32_t run = 0; run < tile.num_runs; ++run) {
+    MultiplyRun<V, Policy, SinglePolicy, kRows, kRegs>(sums, tile.rows + run * kGemmMaxRows,
+                                                       tile.quads_per_run, panel, kWidth * 4);
+  }
+
+  alignas(64) int32_t row_sums[kWidth * (kWide ? 2 : 1)];
+#pragma GCC unroll 16
+  for (int row = 0; row < kRows; ++row) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kRegs; ++i) V::Store(row_sums + i * V::kLanes, sums[row][i]);
+    int32_t* kept = tile.sums + row * kWidth;
+    for (uint32_t i = 0; i < kWidth; ++i) {
+      const int32_t sum = kWide ? row_sums[2 * i] + row_sums[2 * i + 1] : row_sums[i];
+      const GemmChannels& channels = tile.channels[i / kGemmBlockChannels];
+      kept[i] = sum + (tile.first ? channels.start[i % kGemmBlockChannels] : kept[i]);
+    }
+    if (!tile.last) continue;
+    for (uint32_t block = 0; block < kBlocks; ++block) {
+      const uint32_t first = block * kGemmBlockChannels;
+      const uint32_t rest = tile.dst_channels - first;
+      StoreCodes(kept + first, tile.channels[block], tile,
+                 rest < kGemmBlockChannels ? rest : kGemmBlockChannels,
+                 tile.dst + row * tile.dst_stride + first);
+    }
+  }
+}
+
+using ComputeTileFunction = void (*)(const GemmTile& tile);
+
+// ComputeTile for 1..kMaxRows rows.
+template <class V, class Policy, class SinglePolicy, int kMaxRows, int kBlocks>
+inline void ComputeRows(const GemmTile& tile) {
+  if constexpr (kMaxRows > 1) {
+    if (tile.num_rows < kMaxRows) {
+      return ComputeRows<V, Policy, SinglePolicy, kMaxRows - 1, kBlocks>(tile);
+    }
+  }
+  ComputeTile<V, Policy, SinglePolicy, kMaxRows, kBlocks>(tile);
+}
+
+template <class V, class Policy, class SinglePolicy, int kMaxRows, int kMaxBlocks>
+void ComputeAny(const GemmTile& tile) {
+  if constexpr (kMaxBlocks > 1) {
+    if (tile.num_blocks < kMaxBlocks) {
+      return ComputeRows<V, Policy, SinglePolicy, kMaxRows, kMaxBlocks - 1>(tile);
+    }
+  }
+  ComputeRows<V, Policy, SinglePolicy, kMaxRows, kMaxBlocks>(tile);
+}
+
+// By the number of pair sums that fit 16 bits. 1 of them always does where max_level <= 64.
+template <class V, int kMaxRows, int kMaxBlocks>
+void ComputePairs(const GemmTile& tile) {
+  using Single = PairPolicy<V, 1>;
+  static_assert(8 * 2 * 255 * 8 <= 32767 && 4 * 2 * 255 * 16 <= 32767 &&
+                2 * 2 * 255 * 32 <= 32767 && 2 * 255 * 64 <= 32767);
+  if (tile.max_level <= 8) {
+    ComputeAny<V, PairPolicy<V, 8>, Single, kMaxRows, kMaxBlocks>(tile);
+  } else if (tile.max_level <= 16) {
+    ComputeAny<V, PairPolicy<V, 4>, Single, kMaxRows, kMaxBlocks>(tile);
+  } else if (tile.max_level <= 32) {
+    ComputeAny<V, PairPolicy<V, 2>, Single, kMaxRows, kMaxBlocks>(tile);
+  } else {
+    ComputeAny<V, Single, Single, kMaxRows, kMaxBlocks>(tile);
+  }
+}
+
+template <class V, int kMaxRows, int kMaxBlocks>
+void ComputeWide(const GemmTile& tile) {
+  ComputeAny<V, WidePolicy<V>, WidePolicy<V>, kMaxRows, kMaxBlocks>(tile);
+}
+
+template <class V, int kMaxRows, int kMaxBlocks>
+void ComputeDots(const GemmTile& tile) {
+  ComputeAny<V, DotPolicy<V>, DotPolicy<V>, kMaxRows, kMaxBlocks>(tile);
+}
+
+}  // namespace
+
+}  // namespace mpq

@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
+#include <string_view>
 
 #include "format/graph.h"
 #include "mpq/status.h"
@@ -31,8 +33,9 @@ class FloatExecutor {
   virtual Result<std::span<const float>> Read(uint32_t tensor) = 0;
 };
 
-// oneDNN if its module can be opened (folder of the program, the library's folder, MPQ_MODULE_PATH,
-// the system's search path), else the reference.
+// oneDNN if its module can be opened (MPQ_MODULE_PATH, the program's folder, the library's folder,
+// their places in an installation and in the build tree, the system's search path), else the
+// reference.
 Result<std::unique_ptr<FloatExecutor>> MakeFloatExecutor(const Graph& graph,
                                                          const FloatExecutorOptions& options);
 // The scalar oracle.
@@ -40,6 +43,13 @@ Result<std::unique_ptr<FloatExecutor>> MakeRefFloatExecutor(const Graph& graph,
                                                             const FloatExecutorOptions& options);
 // What MakeFloatExecutor would take, and why: "onednn 2.6.3", "ref: libmpq_onednn.so: not found".
 std::string FloatBackendDescription();
+
+// Float results depend on the instruction set. Limits it to `name`, one of isa.h's; "scalar" takes
+// the reference. Once per process, before the first executor and before FloatIsaName.
+Status SetFloatIsa(std::string_view name);
+// The instruction set of float arithmetic: "avx512", "avx2", "sse4", "neon", or "scalar" without
+// oneDNN. For the provenance of what is computed from floats.
+std::string FloatIsaName();
 
 }  // namespace mpq
 

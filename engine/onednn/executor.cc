@@ -306,8 +306,7 @@ class Executor final : public FloatExecutor {
 Result<std::unique_ptr<FloatExecutor>> MakeExecutor(const Graph& graph,
                                                     const FloatExecutorOptions& options) {
   return CatchDnnlErrors("float executor", [&]() -> Result<std::unique_ptr<FloatExecutor>> {
-    MPQ_ASSIGN_OR_RETURN(std::vector<Shape> shapes,
-                         ref::FloatShapes(graph, options.height, options.width));
+    MPQ_ASSIGN_OR_RETURN(std::vector<Shape> shapes, ref::FloatShapes(graph, options));
     auto executor = std::make_unique<Executor>(graph, options, std::move(shapes));
     MPQ_RETURN_IF_ERROR(executor->Prepare());
     return std::unique_ptr<FloatExecutor>(std::move(executor));

@@ -82,8 +82,7 @@ class RefFloatExecutor final : public FloatExecutor {
 Result<std::unique_ptr<FloatExecutor>> MakeRefFloatExecutor(const Graph& graph,
                                                             const FloatExecutorOptions& options) {
   return WithoutThrowing("float executor", [&]() -> Result<std::unique_ptr<FloatExecutor>> {
-    MPQ_ASSIGN_OR_RETURN(std::vector<Shape> shapes,
-                         ref::FloatShapes(graph, options.height, options.width));
+    MPQ_ASSIGN_OR_RETURN(std::vector<Shape> shapes, ref::FloatShapes(graph, options));
     return std::unique_ptr<FloatExecutor>(
         std::make_unique<RefFloatExecutor>(graph, options, std::move(shapes)));
   });

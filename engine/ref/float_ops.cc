@@ -146,9 +146,7 @@ void ApplyClip(const Node& node, const FloatView& dst) {
   }
 }
 
-}  // namespace
-
-Result<std::vector<Shape>> FloatShapes(const Graph& graph, uint32_t height, uint32_t width) {
+Status CheckFloatGraph(const Graph& graph) {
   for (const Tensor& tensor : graph.tensors) {
     if (tensor.type != ElementType::kF32) {
       return Error(ErrorCode::kInvalidArgument, "tensor '", tensor.name, "' is not float");
@@ -165,12 +163,32 @@ Result<std::vector<Shape>> FloatShapes(const Graph& graph, uint32_t height, uint
   if (graph.input >= graph.tensors.size() || graph.output >= graph.tensors.size()) {
     return Error(ErrorCode::kInvalidArgument, "the graph has no input or no output");
   }
+  return Status();
+}
+
+// Keeps every later product of sizes far from overflow.
+Status CheckSize(const Shape& shape, uint32_t batch) {
+  constexpr double kMaxValues = 1e12;
+  const double values = 1.0 * shape.height * shape.width * shape.channels * batch;
+  if (batch == 0 || values > kMaxValues) {
+    return Error(ErrorCode::kInvalidArgument, "a batch of ", batch, " images of ", shape.height,
+                 "x", shape.width, "x", shape.channels, " values, limit 1 to ", kMaxValues);
+  }
+  return Status();
+}
+
+}  // namespace
+
+Result<std::vector<Shape>> FloatShapes(const Graph& graph, const FloatExecutorOptions& options) {
+  MPQ_RETURN_IF_ERROR(CheckFloatGraph(graph));
   const Tensor& input = graph.tensors[graph.input];
-  MPQ_ASSIGN_OR_RETURN(std::vector<Shape> shapes, InferShapes(graph, height ? height : input.height,
-                                                              width ? width : input.width));
+  MPQ_ASSIGN_OR_RETURN(std::vector<Shape> shapes,
+                       InferShapes(graph, options.height ? options.height : input.height,
+                                   options.width ? options.width : input.width));
   if (shapes[graph.output].num_values() == 0) {
     return Error(ErrorCode::kInvalidArgument, "no node computes the graph's output");
   }
+  for (const Shape& shape : shapes) MPQ_RETURN_IF_ERROR(CheckSize(shape, options.batch));
   return shapes;
 }
 

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "engine/core/float_executor.h"
 #include "format/graph.h"
 #include "format/shape.h"
 #include "mpq/status.h"
@@ -24,9 +25,8 @@ struct FloatView {
   }
 };
 
-// Shapes of all tensors for images of height x width (0: nominal), or why this is no float graph
-// that can run.
-Result<std::vector<Shape>> FloatShapes(const Graph& graph, uint32_t height, uint32_t width);
+// Shapes of all tensors, or why this is no float graph that can run with these options.
+Result<std::vector<Shape>> FloatShapes(const Graph& graph, const FloatExecutorOptions& options);
 
 // Computes one node, its fused clip included. The views have the shapes of InferShapes. An average
 // that counts padding divides by the window's part inside the padded input (a window that ceil_mode

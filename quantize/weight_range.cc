@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 namespace mpq {
@@ -29,10 +30,12 @@ class Rounder {
   bool consecutive_;
 };
 
-// For the nearest levels q at `scale`: the error, and the scale that fits these q best.
+// For the nearest levels q at `scale`: the error, the scale that fits these q best, and the error
+// there (an upper bound: weights may then have nearer levels).
 struct Fit {
   double error = 0;
   double best_scale = 0;
+  double best_error = 0;
 };
 
 Fit FitScale(std::span<const float> weights, std::span<const float> importance,
@@ -49,7 +52,22 @@ Fit FitScale(std::span<const float> weights, std::span<const float> importance,
     wq += h * weights[i] * q;
     qq += h * q * q;
   }
-  return {error, qq > 0 && wq > 0 ? wq / qq : scale};
+  if (!(qq > 0 && wq > 0)) return {error, scale, error};
+  // error(s) = const - 2 s wq + s^2 qq is least at wq / qq.
+  const double best = wq / qq;
+  return {error, best, error - qq * (scale - best) * (scale - best)};
+}
+
+// The grid of scales, as multiples of the full range's. Rows of few weights (depthwise taps) have
+// jagged errors, where even a larger scale may fit by luck, and cost little: a finer, wider grid.
+struct Grid {
+  double most, least;
+  int steps;
+};
+Grid MakeGrid(size_t num_weights, uint32_t num_levels) {
+  // Few levels clip more: 8 bits end at 0.7 of the range, 4 and fewer at 0.2.
+  const double least = std::clamp(0.2 + 0.125 * (std::log2(num_levels) - 4), 0.2, 0.7);
+  return num_weights <= 64 ? Grid{2.0, least, 1500} : Grid{1.1, least, 40};
 }
 
 }  // namespace
@@ -71,29 +89,22 @@ double ChooseWeightScale(std::span<const float> weights, std::span<const float> 
   }
   if (!(full > 0)) return 0;
   const Rounder rounder(levels);
-  // Few levels clip more: 8 bits end at 0.7 of the range, 4 and fewer at 0.2.
-  const double least = std::clamp(0.2 + 0.125 * (std::log2(levels.count) - 4), 0.2, 0.7);
-  constexpr int kSteps = 40;
-  double best_scale = full;
-  double best_error = FitScale(weights, importance, rounder, full).error;
+  const Grid grid = MakeGrid(weights.size(), levels.count);
+  Fit best{0, full, std::numeric_limits<double>::infinity()};
   const auto consider = [&](double scale) {
     const Fit fit = FitScale(weights, importance, rounder, scale);
-    if (fit.error < best_error) {
-      best_error = fit.error;
-      best_scale = scale;
-    }
-    return fit.best_scale;
+    if (fit.best_error >= best.best_error) return false;
+    best = fit;
+    return true;
   };
-  for (int step = 1; step <= kSteps; ++step) {
-    consider(full * (1 + (least - 1) * step / kSteps));
+  for (int step = 0; step <= grid.steps; ++step) {
+    consider(full * (grid.most + (grid.least - grid.most) * step / grid.steps));
   }
   constexpr int kMaxRefits = 8;
   for (int i = 0; i < kMaxRefits; ++i) {
-    const double before = best_scale;
-    consider(FitScale(weights, importance, rounder, best_scale).best_scale);
-    if (best_scale == before) break;
+    if (!consider(best.best_scale)) break;
   }
-  return best_scale;
+  return best.best_scale;
 }
 
 void EncodeWeights(std::span<const float> weights, const Levels& levels, double scale,

@@ -57,7 +57,7 @@ Status Histogram::Add(std::span<const float> values) {
     finite &= std::isfinite(x);
   }
   if (!finite) {
-    return Error(ErrorCode::kInvalidArgument, "the tensor has values that are not finite");
+    return Error(ErrorCode::kInvalidArgument, "values are not finite");
   }
   min_ = empty() ? lo : std::min(min_, lo);
   max_ = empty() ? hi : std::max(max_, hi);

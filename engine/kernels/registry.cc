@@ -1,6 +1,7 @@
 #include "engine/core/registry.h"
 
 #include "engine/kernels/conv_gemm.h"
+#include "engine/kernels/depthwise_conv.h"
 #include "engine/ref/add.h"
 #include "engine/ref/conv.h"
 #include "engine/ref/copy.h"
@@ -26,6 +27,20 @@ constexpr Kernel kConvGemmWideAvx512 =
     MakeConvGemmKernel<kGemmWideAvx512>("conv.gemm16.avx512", Isa::kAvx512);
 constexpr Kernel kConvGemmAvx512Vnni =
     MakeConvGemmKernel<kGemmAvx512Vnni>("conv.gemm.avx512vnni", Isa::kAvx512Vnni);
+
+constexpr Kernel kDepthwiseColumnsSse4 =
+    MakeDepthwiseKernel<kDepthwiseSse4>("depthwise.columns.sse4", Isa::kSse4);
+constexpr Kernel kDepthwiseColumnsAvx2 =
+    MakeDepthwiseKernel<kDepthwiseAvx2>("depthwise.columns.avx2", Isa::kAvx2);
+constexpr Kernel kDepthwiseColumnsAvxVnni =
+    MakeDepthwiseKernel<kDepthwiseAvxVnni>("depthwise.columns.avxvnni", Isa::kAvxVnni);
+constexpr Kernel kDepthwiseColumnsAvx512 =
+    MakeDepthwiseKernel<kDepthwiseAvx512>("depthwise.columns.avx512", Isa::kAvx512);
+constexpr Kernel kDepthwiseColumnsAvx512Vnni =
+    MakeDepthwiseKernel<kDepthwiseAvx512Vnni>("depthwise.columns.avx512vnni", Isa::kAvx512Vnni);
+#elif defined(__aarch64__)
+constexpr Kernel kDepthwiseColumnsNeon =
+    MakeDepthwiseKernel<kDepthwiseNeon>("depthwise.columns.neon", Isa::kNeon);
 #endif
 
 // Best first, the reference last.
@@ -38,6 +53,12 @@ constexpr const Kernel* kConvKernels[] = {
 };
 
 constexpr const Kernel* kDepthwiseConvKernels[] = {
+#if defined(__x86_64__)
+    &kDepthwiseColumnsAvx512Vnni, &kDepthwiseColumnsAvx512, &kDepthwiseColumnsAvxVnni,
+    &kDepthwiseColumnsAvx2,       &kDepthwiseColumnsSse4,
+#elif defined(__aarch64__)
+    &kDepthwiseColumnsNeon,
+#endif
     &ref::kDepthwiseConv,
 };
 constexpr const Kernel* kMaxPoolKernels[] = {

@@ -1,0 +1,37 @@
+// The micro-kernels of the depthwise convolution.
+#ifndef MPQ_ENGINE_KERNELS_DEPTHWISE_MICRO_H_
+#define MPQ_ENGINE_KERNELS_DEPTHWISE_MICRO_H_
+
+#include "engine/kernels/depthwise_tile.h"
+#include "engine/kernels/tile_decode.h"
+
+namespace mpq {
+
+struct DepthwiseMicroKernel {
+  uint32_t lanes;       // 16, 32 or 64
+  uint32_t group_taps;  // 4: bytes; 2: int16
+  // Accumulators are in the order that interleaving within 128-bit lanes gives: see LaneOf in
+  // depthwise_conv.cc. The lanes of one register (or one set of registers), and of 128 of its bits.
+  uint32_t order_lanes, order_block;
+  DecodeTilesFunction decode;
+  // One tile [16][4] of levels to four planes of 16, plane_stride bytes apart.
+  void (*transpose)(const int8_t* tile, int8_t* planes, size_t plane_stride);
+  // Writes one tap group of `columns` columns, dst_step bytes apart. The second is for levels.
+  void (*interleave)(const DepthwiseLines& lines, uint32_t lane_rows, uint32_t columns,
+                     std::byte* dst, size_t dst_step);
+  void (*interleave_levels)(const DepthwiseLines& lines, uint32_t lane_rows, uint32_t columns,
+                            std::byte* dst, size_t dst_step);
+  void (*compute)(const DepthwiseTile& tile);
+};
+
+// Only those of the target's family are defined.
+extern const DepthwiseMicroKernel kDepthwiseAvx512Vnni;
+extern const DepthwiseMicroKernel kDepthwiseAvxVnni;
+extern const DepthwiseMicroKernel kDepthwiseAvx512;
+extern const DepthwiseMicroKernel kDepthwiseAvx2;
+extern const DepthwiseMicroKernel kDepthwiseSse4;
+extern const DepthwiseMicroKernel kDepthwiseNeon;
+
+}  // namespace mpq
+
+#endif  // MPQ_ENGINE_KERNELS_DEPTHWISE_MICRO_H_

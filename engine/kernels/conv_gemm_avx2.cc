@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "engine/kernels/conv_gemm_codes_avx2-inl.h"
 #include "engine/kernels/conv_gemm_lanes-inl.h"
 
 namespace mpq {
@@ -30,6 +31,10 @@ struct Avx2 {
     return _mm256_maddubs_epi16(activations, levels);
   }
   static Reg WidenPairs(Reg pairs) { return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)); }
+  // a0+a1, a2+a3, ..., b0+b1, ...
+  static Reg AddPairs(Reg a, Reg b) {
+    return _mm256_permute4x64_epi64(_mm256_hadd_epi32(a, b), 0xd8);
+  }
   static Reg Multiply16(Reg a, Reg b) { return _mm256_madd_epi16(a, b); }
 };
 

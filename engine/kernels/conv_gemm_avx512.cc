@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "engine/kernels/conv_gemm_codes_avx2-inl.h"
 #include "engine/kernels/conv_gemm_lanes-inl.h"
 
 namespace mpq {
@@ -30,6 +31,13 @@ struct Avx512 {
     return _mm512_maddubs_epi16(activations, levels);
   }
   static Reg WidenPairs(Reg pairs) { return _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)); }
+  // a0+a1, a2+a3, ..., b0+b1, ...
+  static Reg AddPairs(Reg a, Reg b) {
+    const Reg even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    const Reg odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
+    return _mm512_add_epi32(_mm512_permutex2var_epi32(a, even, b),
+                            _mm512_permutex2var_epi32(a, odd, b));
+  }
   static Reg Multiply16(Reg a, Reg b) { return _mm512_madd_epi16(a, b); }
 };
 

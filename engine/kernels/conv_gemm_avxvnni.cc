@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "engine/kernels/conv_gemm_codes_avx2-inl.h"
 #include "engine/kernels/conv_gemm_lanes-inl.h"
 
 namespace mpq {

@@ -4,10 +4,11 @@
 //
 // V has
 //   Reg, kLanes             a register and its 32-bit lanes (a block of 16 channels: 16 / kLanes)
-//   kGroup                  quads that MultiplyGroup can take at once, for the policies below
 //   Load(p), Store(p, r)    aligned
 //   Zero(), Add32(a, b)
-// and the operations that its Policy names.
+// and the operations that its Policy names. Beside V the file defines, before it includes this,
+//   void StoreBlock(tile, block, num_rows, sums_stride)
+// which turns the sums of one block into codes as GemmChannels says and writes them.
 #include <cstddef>
 #include <cstdint>
 
@@ -100,40 +101,6 @@ inline void MultiplyRun(typename V::Reg (&sums)[kRows][kRegs], const uint8_t* co
   }
 }
 
-// The sums of 16 channels at one position to codes, as GemmChannels says. Plain loops, which
-// compilers turn into the vectors that the file's flags allow.
-inline void StoreCodes(const int32_t* sums, const GemmChannels& channels, const GemmTile& tile,
-                       uint32_t count, uint8_t* dst) {
-  int32_t steps[kGemmBlockChannels];
-  for (uint32_t i = 0; i < kGemmBlockChannels; ++i) {
-    int32_t t = sums[i] >> channels.right[i];
-    t = t < -32768 ? -32768 : t > 32767 ? 32767 : t;
-    steps[i] = t;
-  }
-  if (tile.left_shifts) {
-    for (uint32_t i = 0; i < kGemmBlockChannels; ++i) {
-      int32_t t = steps[i] * (1 << channels.left[i]);
-      t = t < -32768 ? -32768 : t > 32767 ? 32767 : t;
-      steps[i] = t;
-    }
-  }
-  uint8_t codes[kGemmBlockChannels];
-  const int32_t lo = tile.code_lo;
-  for (uint32_t i = 0; i < kGemmBlockChannels; ++i) {
-    const int32_t m = channels.multiplier[i];
-    const int32_t scaled = (((steps[i] * m + (1 << 14)) >> 15) + 32) >> 6;
-    int32_t y = tile.zero_point + (m == 0 ? steps[i] : scaled);
-    const int32_t hi = channels.code_hi[i];
-    y = y < lo ? lo : y;  // code_lo >= 0 and code_hi <= 255: these saturate as well
-    codes[i] = static_cast<uint8_t>(y > hi ? hi : y);
-  }
-  if (count == kGemmBlockChannels) {
-    __builtin_memcpy(dst, codes, kGemmBlockChannels);
-  } else {
-    for (uint32_t i = 0; i < count; ++i) dst[i] = codes[i];
-  }
-}
-
 // kRows positions by kBlocks blocks.
 template <class V, class Policy, class SinglePolicy, int kRows, int kBlocks>
 void ComputeTile(const GemmTile& tile) {
@@ -142,37 +109,47 @@ void ComputeTile(const GemmTile& tile) {
   constexpr int kRegs =
       kBlocks * static_cast<int>(kGemmBlockChannels) / V::kLanes * (kWide ? 2 : 1);
   constexpr uint32_t kWidth = kBlocks * kGemmBlockChannels;
+  // Wide sums lie in pairs of lanes: what they start from is added when the pairs are.
   typename V::Reg sums[kRows][kRegs];
 #pragma GCC unroll 16
   for (int row = 0; row < kRows; ++row) {
 #pragma GCC unroll 16
-    for (int i = 0; i < kRegs; ++i) sums[row][i] = V::Zero();
+    for (int i = 0; i < kRegs; ++i) {
+      const int channel = i * V::kLanes;
+      if constexpr (kWide) {
+        sums[row][i] = V::Zero();
+      } else if (tile.first) {
+        sums[row][i] = V::Load(tile.channels[channel / 16].start + channel % 16);
+      } else {
+        sums[row][i] = V::Load(tile.sums + row * kWidth + channel);
+      }
+    }
   }
   const Level* panel = static_cast<const Level*>(tile.panel);
   for (uint32_t run = 0; run < tile.num_runs; ++run) {
     MultiplyRun<V, Policy, SinglePolicy, kRows, kRegs>(sums, tile.rows + run * kGemmMaxRows,
                                                        tile.quads_per_run, panel, kWidth * 4);
   }
-
-  alignas(64) int32_t row_sums[kWidth * (kWide ? 2 : 1)];
 #pragma GCC unroll 16
   for (int row = 0; row < kRows; ++row) {
-#pragma GCC unroll 16
-    for (int i = 0; i < kRegs; ++i) V::Store(row_sums + i * V::kLanes, sums[row][i]);
     int32_t* kept = tile.sums + row * kWidth;
-    for (uint32_t i = 0; i < kWidth; ++i) {
-      const int32_t sum = kWide ? row_sums[2 * i] + row_sums[2 * i + 1] : row_sums[i];
-      const GemmChannels& channels = tile.channels[i / kGemmBlockChannels];
-      kept[i] = sum + (tile.first ? channels.start[i % kGemmBlockChannels] : kept[i]);
+    if constexpr (kWide) {
+#pragma GCC unroll 16
+      for (int i = 0; i < kRegs / 2; ++i) {
+        const int channel = i * V::kLanes;
+        const int32_t* start =
+            tile.first ? tile.channels[channel / 16].start + channel % 16 : kept + channel;
+        const typename V::Reg sum = V::AddPairs(sums[row][2 * i], sums[row][2 * i + 1]);
+        V::Store(kept + channel, V::Add32(V::Load(start), sum));
+      }
+    } else {
+#pragma GCC unroll 16
+      for (int i = 0; i < kRegs; ++i) V::Store(kept + i * V::kLanes, sums[row][i]);
     }
-    if (!tile.last) continue;
-    for (uint32_t block = 0; block < kBlocks; ++block) {
-      const uint32_t first = block * kGemmBlockChannels;
-      const uint32_t rest = tile.dst_channels - first;
-      StoreCodes(kept + first, tile.channels[block], tile,
-                 rest < kGemmBlockChannels ? rest : kGemmBlockChannels,
-                 tile.dst + row * tile.dst_stride + first);
-    }
+  }
+  if (!tile.last) return;
+  for (uint32_t block = 0; block < kBlocks; ++block) {
+    StoreBlock(tile, block, kRows, kWidth);
   }
 }
 

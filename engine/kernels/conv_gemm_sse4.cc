@@ -3,6 +3,81 @@
 
 #include <cstdint>
 
+#include "engine/kernels/conv_gemm_tile.h"
+
+namespace mpq {
+
+namespace {
+
+inline __m128i LoadLanes(const void* p) { return _mm_load_si128(static_cast<const __m128i*>(p)); }
+
+// 2^exponent in each lane, exponents 0..31; 2^31 as -2^31. By way of float's exponent.
+inline __m128i PowerOfTwo(__m128i exponent) {
+  const __m128i bits = _mm_slli_epi32(_mm_add_epi32(exponent, _mm_set1_epi32(127)), 23);
+  return _mm_cvttps_epi32(_mm_castsi128_ps(bits));
+}
+
+// sum >> right. There is no shift by lane before AVX2: multiplies by 2^(31 - right), and takes the
+// product's bits from 31 on. 2^31 comes out negative, and so does its product.
+inline __m128i ShiftRight(__m128i sum, __m128i right) {
+  const __m128i factor = PowerOfTwo(_mm_sub_epi32(_mm_set1_epi32(31), right));
+  const __m128i even = _mm_mul_epi32(sum, factor);
+  const __m128i odd = _mm_mul_epi32(_mm_srli_epi64(sum, 32), _mm_srli_epi64(factor, 32));
+  const __m128i result = _mm_blend_epi16(_mm_srli_epi64(even, 31), _mm_slli_epi64(odd, 1), 0xcc);
+  const __m128i is_zero = _mm_cmpeq_epi32(right, _mm_setzero_si128());
+  return _mm_sign_epi32(result, _mm_or_si128(is_zero, _mm_set1_epi32(1)));
+}
+
+// A quarter of a block: 4 sums after both shifts, before they saturate to 16 bits.
+inline __m128i ShiftSums(const int32_t* sums, const GemmChannels& channels, uint32_t quarter,
+                         bool left_shifts) {
+  __m128i t = ShiftRight(LoadLanes(sums + 4 * quarter), LoadLanes(channels.right + 4 * quarter));
+  if (left_shifts) {
+    t = _mm_max_epi32(_mm_min_epi32(t, _mm_set1_epi32(32767)), _mm_set1_epi32(-32768));
+    t = _mm_mullo_epi32(t, PowerOfTwo(LoadLanes(channels.left + 4 * quarter)));
+  }
+  return t;
+}
+
+// Half a block: 8 output steps with the zero point. Additions saturate only where the code does.
+inline __m128i OutputSteps(const int32_t* sums, const GemmChannels& channels, uint32_t half,
+                           const GemmTile& tile) {
+  const __m128i t = _mm_packs_epi32(ShiftSums(sums, channels, 2 * half, tile.left_shifts),
+                                    ShiftSums(sums, channels, 2 * half + 1, tile.left_shifts));
+  const __m128i multiplier = LoadLanes(channels.multiplier + 8 * half);
+  const __m128i u = _mm_mulhrs_epi16(t, multiplier);
+  const __m128i scaled = _mm_srai_epi16(_mm_adds_epi16(u, _mm_set1_epi16(32)), 6);
+  const __m128i shifted = _mm_cmpeq_epi16(multiplier, _mm_setzero_si128());
+  return _mm_adds_epi16(_mm_blendv_epi8(scaled, t, shifted), _mm_set1_epi16(tile.zero_point));
+}
+
+inline void StoreBlock(const GemmTile& tile, uint32_t block, uint32_t num_rows,
+                       uint32_t sums_stride) {
+  const GemmChannels& channels = tile.channels[block];
+  const int32_t* sums = tile.sums + block * kGemmBlockChannels;
+  uint8_t* dst = tile.dst + block * kGemmBlockChannels;
+  const uint32_t count = tile.dst_channels - block * kGemmBlockChannels;
+  const __m128i lo = _mm_set1_epi8(static_cast<char>(tile.code_lo));
+  for (uint32_t row = 0; row < num_rows; ++row) {
+    __m128i codes = _mm_packus_epi16(OutputSteps(sums, channels, 0, tile),
+                                     OutputSteps(sums, channels, 1, tile));
+    codes = _mm_min_epu8(_mm_max_epu8(codes, lo), LoadLanes(channels.code_hi));
+    if (count >= kGemmBlockChannels) {
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(dst), codes);
+    } else {
+      alignas(16) uint8_t part[kGemmBlockChannels];
+      _mm_store_si128(reinterpret_cast<__m128i*>(part), codes);
+      for (uint32_t i = 0; i < count; ++i) dst[i] = part[i];
+    }
+    sums += sums_stride;
+    dst += tile.dst_stride;
+  }
+}
+
+}  // namespace
+
+}  // namespace mpq
+
 #include "engine/kernels/conv_gemm_lanes-inl.h"
 
 namespace mpq {
@@ -27,6 +102,8 @@ struct Sse4 {
     return _mm_maddubs_epi16(activations, levels);
   }
   static Reg WidenPairs(Reg pairs) { return _mm_madd_epi16(pairs, _mm_set1_epi16(1)); }
+  // a0+a1, a2+a3, ..., b0+b1, ...
+  static Reg AddPairs(Reg a, Reg b) { return _mm_hadd_epi32(a, b); }
   static Reg Multiply16(Reg a, Reg b) { return _mm_madd_epi16(a, b); }
 };
 

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <filesystem>
+#include <iterator>
 #include <limits>
 #include <random>
 #include <string>
@@ -18,6 +20,11 @@ namespace mpq {
 namespace {
 
 using Random = std::mt19937;
+
+auto CountThreads() {
+  return std::distance(std::filesystem::directory_iterator("/proc/self/task"), {});
+}
+const auto kThreadsAtStart = CountThreads();
 
 uint32_t Pick(Random& random, uint32_t lo, uint32_t hi) {
   return lo + static_cast<uint32_t>(random() % (hi - lo + 1));
@@ -406,6 +413,7 @@ TEST_CASE("an executor can run again, in another thread and beside others, with 
   }
   for (std::thread& thread : threads) thread.join();
   for (const int count : wrong) CHECK(count == 0);
+  CHECK(CountThreads() == kThreadsAtStart);  // no OpenMP team was ever started
 }
 
 TEST_CASE("another input size") {

@@ -13,6 +13,7 @@ namespace {
 struct AvxVnni {
   using Reg = __m256i;
   static constexpr int kLanes = 8;
+  static constexpr bool kSigned = false;
   static Reg Zero() { return _mm256_setzero_si256(); }
   static Reg Load(const void* p) { return _mm256_load_si256(static_cast<const Reg*>(p)); }
   static void Store(void* p, Reg r) { _mm256_store_si256(static_cast<Reg*>(p), r); }

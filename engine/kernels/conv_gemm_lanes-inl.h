@@ -18,17 +18,24 @@ namespace mpq {
 
 namespace {
 
-// How sums of products are formed, exactly, from quads of u8 activations and int8 or int16 levels.
+// How sums of products are formed, exactly, from quads of u8 activations and int8 or int16 levels:
+//   Level          of the panel
+//   kGroup         quads that Multiply takes at once
+//   kLanesPerSum   2: a sum is kept in two neighbouring lanes until the end
+//   kSigned        V::Broadcast takes 128 from the activations, as Arm multiplies s8 by s8; undone
+//                  by subtracting the sums of a row of zeros
 
 // One instruction multiplies and accumulates into 32 bits: V::Dot(sum, activations, levels).
 template <class V>
 struct DotPolicy {
   using Level = int8_t;
+  static constexpr int kLanesPerSum = 1;
+  static constexpr bool kSigned = V::kSigned;
   static constexpr uint32_t kGroup = 1;
   template <int kRegs>
   static inline void Multiply(typename V::Reg (&sums)[kRegs], const uint8_t* src,
                               const Level* panel, size_t) {
-    const typename V::Reg quad = V::Broadcast(src);
+    const auto quad = V::Broadcast(src);
     for (int i = 0; i < kRegs; ++i) {
       sums[i] = V::Dot(sums[i], quad, V::Load(panel + i * V::kLanes * 4));
     }
@@ -40,6 +47,8 @@ struct DotPolicy {
 template <class V, int kQuads>
 struct PairPolicy {
   using Level = int8_t;
+  static constexpr int kLanesPerSum = 1;
+  static constexpr bool kSigned = false;
   static constexpr uint32_t kGroup = kQuads;
   template <int kRegs>
   static inline void Multiply(typename V::Reg (&sums)[kRegs], const uint8_t* src,
@@ -57,11 +66,12 @@ struct PairPolicy {
   }
 };
 
-// Levels beyond 64 on CPUs with nothing better: activations and levels in 16 bits. A sum is kept in
-// two neighbouring lanes until the end, so there are twice as many registers.
+// Levels beyond 64 on CPUs with nothing better: activations and levels in 16 bits.
 template <class V>
 struct WidePolicy {
   using Level = int16_t;
+  static constexpr int kLanesPerSum = 2;
+  static constexpr bool kSigned = false;
   static constexpr uint32_t kGroup = 1;
   template <int kRegs>
   static inline void Multiply(typename V::Reg (&sums)[kRegs], const uint8_t* src,
@@ -73,15 +83,19 @@ struct WidePolicy {
   }
 };
 
-// One run of one tile: all its quads, in groups as far as they go.
+constexpr uint8_t kZeroQuads[64] = {};
+
+// One run of one tile: all its quads, in groups as far as they go. zero_sums: of a row of zeros.
 template <class V, class Policy, class SinglePolicy, int kRows, int kRegs>
-inline void MultiplyRun(typename V::Reg (&sums)[kRows][kRegs], const uint8_t* const* rows,
-                        uint32_t quads, const typename Policy::Level*& panel, size_t quad_levels) {
+inline void MultiplyRun(typename V::Reg (&sums)[kRows][kRegs], typename V::Reg (&zero_sums)[kRegs],
+                        const uint8_t* const* rows, uint32_t quads,
+                        const typename Policy::Level*& panel, size_t quad_levels) {
   const uint8_t* src[kRows];
   for (int row = 0; row < kRows; ++row) src[row] = rows[row];
   size_t k = 0;
   uint32_t rest = quads;
   for (; rest >= Policy::kGroup; rest -= Policy::kGroup) {
+    if constexpr (Policy::kSigned) Policy::Multiply(zero_sums, kZeroQuads, panel, quad_levels);
 #pragma GCC unroll 16
     for (int row = 0; row < kRows; ++row) {
       Policy::Multiply(sums[row], src[row] + k, panel, quad_levels);
@@ -91,6 +105,9 @@ inline void MultiplyRun(typename V::Reg (&sums)[kRows][kRegs], const uint8_t* co
   }
   if constexpr (Policy::kGroup > 1) {
     for (; rest > 0; --rest) {
+      if constexpr (Policy::kSigned) {
+        SinglePolicy::Multiply(zero_sums, kZeroQuads, panel, quad_levels);
+      }
 #pragma GCC unroll 16
       for (int row = 0; row < kRows; ++row) {
         SinglePolicy::Multiply(sums[row], src[row] + k, panel, quad_levels);
@@ -105,18 +122,18 @@ inline void MultiplyRun(typename V::Reg (&sums)[kRows][kRegs], const uint8_t* co
 template <class V, class Policy, class SinglePolicy, int kRows, int kBlocks>
 void ComputeTile(const GemmTile& tile) {
   using Level = typename Policy::Level;
-  constexpr bool kWide = sizeof(Level) == 2;
+  constexpr bool kPairs = Policy::kLanesPerSum == 2;
   constexpr int kRegs =
-      kBlocks * static_cast<int>(kGemmBlockChannels) / V::kLanes * (kWide ? 2 : 1);
+      kBlocks * static_cast<int>(kGemmBlockChannels) / V::kLanes * Policy::kLanesPerSum;
   constexpr uint32_t kWidth = kBlocks * kGemmBlockChannels;
-  // Wide sums lie in pairs of lanes: what they start from is added when the pairs are.
+  // Where sums lie in pairs of lanes, what they start from is added when the pairs are.
   typename V::Reg sums[kRows][kRegs];
 #pragma GCC unroll 16
   for (int row = 0; row < kRows; ++row) {
 #pragma GCC unroll 16
     for (int i = 0; i < kRegs; ++i) {
       const int channel = i * V::kLanes;
-      if constexpr (kWide) {
+      if constexpr (kPairs) {
         sums[row][i] = V::Zero();
       } else if (tile.first) {
         sums[row][i] = V::Load(tile.channels[channel / 16].start + channel % 16);
@@ -125,15 +142,25 @@ void ComputeTile(const GemmTile& tile) {
       }
     }
   }
+  typename V::Reg zero_sums[kRegs];
+#pragma GCC unroll 16
+  for (int i = 0; i < kRegs; ++i) zero_sums[i] = V::Zero();
   const Level* panel = static_cast<const Level*>(tile.panel);
   for (uint32_t run = 0; run < tile.num_runs; ++run) {
-    MultiplyRun<V, Policy, SinglePolicy, kRows, kRegs>(sums, tile.rows + run * kGemmMaxRows,
-                                                       tile.quads_per_run, panel, kWidth * 4);
+    MultiplyRun<V, Policy, SinglePolicy, kRows, kRegs>(
+        sums, zero_sums, tile.rows + run * kGemmMaxRows, tile.quads_per_run, panel, kWidth * 4);
+  }
+  if constexpr (Policy::kSigned) {
+#pragma GCC unroll 16
+    for (int row = 0; row < kRows; ++row) {
+#pragma GCC unroll 16
+      for (int i = 0; i < kRegs; ++i) sums[row][i] = V::Subtract32(sums[row][i], zero_sums[i]);
+    }
   }
 #pragma GCC unroll 16
   for (int row = 0; row < kRows; ++row) {
     int32_t* kept = tile.sums + row * kWidth;
-    if constexpr (kWide) {
+    if constexpr (kPairs) {
 #pragma GCC unroll 16
       for (int i = 0; i < kRegs / 2; ++i) {
         const int channel = i * V::kLanes;

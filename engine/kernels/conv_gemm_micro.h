@@ -28,6 +28,8 @@ extern const GemmMicroKernel kGemmAvx2, kGemmWideAvx2;
 extern const GemmMicroKernel kGemmAvxVnni;
 extern const GemmMicroKernel kGemmAvx512, kGemmWideAvx512;
 extern const GemmMicroKernel kGemmAvx512Vnni;
+extern const GemmMicroKernel kGemmNeon;
+extern const GemmMicroKernel kGemmNeonDot;
 extern const GemmMicroKernel kGemmScalar;  // odd tile sizes: tests the driver without SIMD
 
 }  // namespace mpq

@@ -41,6 +41,9 @@ constexpr Kernel kDepthwiseColumnsAvx512Vnni =
 #elif defined(__aarch64__)
 constexpr Kernel kDepthwiseColumnsNeon =
     MakeDepthwiseKernel<kDepthwiseNeon>("depthwise.columns.neon", Isa::kNeon);
+constexpr Kernel kConvGemmNeon = MakeConvGemmKernel<kGemmNeon>("conv.gemm.neon", Isa::kNeon);
+constexpr Kernel kConvGemmNeonDot =
+    MakeConvGemmKernel<kGemmNeonDot>("conv.gemm.neondot", Isa::kNeonDot);
 #endif
 
 // Best first, the reference last.
@@ -48,6 +51,8 @@ constexpr const Kernel* kConvKernels[] = {
 #if defined(__x86_64__)
     &kConvGemmAvx512Vnni, &kConvGemmAvx512,   &kConvGemmWideAvx512, &kConvGemmAvxVnni,
     &kConvGemmAvx2,       &kConvGemmWideAvx2, &kConvGemmSse4,       &kConvGemmWideSse4,
+#elif defined(__aarch64__)
+    &kConvGemmNeonDot,    &kConvGemmNeon,
 #endif
     &ref::kConv,
 };

@@ -65,26 +65,48 @@ inline __m512i Codes(const Sums& sums, const Requantise& r) {
   return _mm512_min_epu8(_mm512_max_epu8(codes, r.code_lo), r.code_hi);
 }
 
+// Whole vectors are stored without a mask: masked stores are slower.
+inline void StoreChannels(uint8_t* dst, __m512i codes, uint32_t channels) {
+  if (channels == 64) {
+    _mm512_storeu_si512(dst, codes);
+  } else {
+    _mm512_mask_storeu_epi8(dst, (uint64_t{1} << channels) - 1, codes);
+  }
+}
+
+inline void StoreChannels(uint8_t* dst, __m256i codes, uint32_t channels) {
+  if (channels == 32) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(dst), codes);
+  } else {
+    _mm256_mask_storeu_epi8(dst, (uint32_t{1} << channels) - 1, codes);
+  }
+}
+
+inline void StoreChannels(uint8_t* dst, __m128i codes, uint32_t channels) {
+  if (channels == 16) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(dst), codes);
+  } else {
+    _mm_mask_storeu_epi8(dst, static_cast<__mmask16>((1u << channels) - 1), codes);
+  }
+}
+
 inline void StoreLanes(const DepthwiseTile& tile, uint32_t output, __m512i codes) {
   const size_t offset = output * tile.dst_stride;
-  if (tile.lane_rows == 1) {
-    const __mmask64 mask = ~uint64_t{0} >> (64 - tile.channels);
-    _mm512_mask_storeu_epi8(tile.dst[0] + offset, mask, codes);
-  } else if (tile.lane_rows == 2) {
-    const __mmask32 mask = ~uint32_t{0} >> (32 - tile.channels);
-    _mm256_mask_storeu_epi8(tile.dst[0] + offset, mask, _mm512_castsi512_si256(codes));
+  const uint32_t channels = tile.channels;
+  if (tile.lane_rows == 1) return StoreChannels(tile.dst[0] + offset, codes, channels);
+  if (tile.lane_rows == 2) {
+    StoreChannels(tile.dst[0] + offset, _mm512_castsi512_si256(codes), channels);
     if (tile.rows < 2) return;
-    _mm256_mask_storeu_epi8(tile.dst[1] + offset, mask, _mm512_extracti64x4_epi64(codes, 1));
-  } else {
-    const __mmask16 mask = static_cast<__mmask16>((1u << tile.channels) - 1);
-    _mm_mask_storeu_epi8(tile.dst[0] + offset, mask, _mm512_castsi512_si128(codes));
-    if (tile.rows < 2) return;
-    _mm_mask_storeu_epi8(tile.dst[1] + offset, mask, _mm512_extracti32x4_epi32(codes, 1));
-    if (tile.rows < 3) return;
-    _mm_mask_storeu_epi8(tile.dst[2] + offset, mask, _mm512_extracti32x4_epi32(codes, 2));
-    if (tile.rows < 4) return;
-    _mm_mask_storeu_epi8(tile.dst[3] + offset, mask, _mm512_extracti32x4_epi32(codes, 3));
+    StoreChannels(tile.dst[1] + offset, _mm512_extracti64x4_epi64(codes, 1), channels);
+    return;
   }
+  StoreChannels(tile.dst[0] + offset, _mm512_castsi512_si128(codes), channels);
+  if (tile.rows < 2) return;
+  StoreChannels(tile.dst[1] + offset, _mm512_extracti32x4_epi32(codes, 1), channels);
+  if (tile.rows < 3) return;
+  StoreChannels(tile.dst[2] + offset, _mm512_extracti32x4_epi32(codes, 2), channels);
+  if (tile.rows < 4) return;
+  StoreChannels(tile.dst[3] + offset, _mm512_extracti32x4_epi32(codes, 3), channels);
 }
 
 inline void MultiplyAdd(Sums& sums, const std::byte* values, const Sums& weights) {

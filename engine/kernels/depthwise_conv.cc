@@ -122,6 +122,11 @@ class Depthwise {
         parts_(step, micro, split_),
         scratch_(scratch) {
     std::memset(At<uint8_t>(parts_.zeros), step.src_tensors[0]->zero_point, kDepthwiseMaxLanes);
+    std::fill(std::begin(padding_.line), std::end(padding_.line), At<uint8_t>(parts_.zeros));
+    for (uint32_t k = 0; k < micro.lanes; ++k) {
+      position32_[LaneOf(micro, k, 4)] = static_cast<uint8_t>(k);
+      position16_[LaneOf(micro, k, 8)] = static_cast<uint8_t>(k);
+    }
     tile_.columns = At<std::byte>(parts_.columns);
     tile_.output_step = window_.stride_w * split_.column_bytes;
     tile_.tap_step = window_.dilation_w * split_.column_bytes;
@@ -221,29 +226,21 @@ class Depthwise {
     DepthwiseChannels& params = *At<DepthwiseChannels>(parts_.params);
     std::memset(&params, 0, sizeof params);
     tile_.left_shifts = false;
-    for (uint32_t k = 0; k < micro_.lanes; ++k) {
-      if (const ChannelParams* channel = LaneChannel(LaneOf(micro_, k, 4)); channel != nullptr) {
-        const Requantizer r = Requantizer::Unpack(channel->requant);
-        // Modulo 2^32 as accumulation is; the whole sum fits (kMaxAccumulator).
-        const uint32_t half = r.pre > 0 ? 1u << (r.pre - 1) : 0;
-        params.start[k] = static_cast<int32_t>(static_cast<uint32_t>(channel->bias) + half);
+    for (uint32_t i = 0; i < tile_.channels; ++i) {
+      const ChannelParams& channel = step_.weights->channels[first_channel_ + i];
+      const Requantizer r = Requantizer::Unpack(channel.requant);
+      // Modulo 2^32 as accumulation is; the whole sum fits (kMaxAccumulator).
+      const uint32_t half = (uint32_t{1} << std::max(r.pre, 0)) >> 1;
+      for (uint32_t lane = i; lane < micro_.lanes; lane += group_channels_) {
+        const uint32_t k = position32_[lane];
+        params.start[k] = static_cast<int32_t>(static_cast<uint32_t>(channel.bias) + half);
         params.right[k] = std::max(r.pre, 0);
         params.left[k] = std::max(-r.pre, 0);
-        tile_.left_shifts |= r.pre < 0;
+        params.multiplier[position16_[lane]] = static_cast<int16_t>(r.shifted ? 0 : r.m);
+        params.code_hi[lane] = r.code_hi;
       }
-      if (const ChannelParams* channel = LaneChannel(LaneOf(micro_, k, 8)); channel != nullptr) {
-        const Requantizer r = Requantizer::Unpack(channel->requant);
-        params.multiplier[k] = static_cast<int16_t>(r.shifted ? 0 : r.m);
-      }
-      if (const ChannelParams* channel = LaneChannel(k); channel != nullptr) {
-        params.code_hi[k] = Requantizer::Unpack(channel->requant).code_hi;
-      }
+      tile_.left_shifts |= r.pre < 0;
     }
-  }
-
-  const ChannelParams* LaneChannel(uint32_t lane) const {
-    const uint32_t channel = first_channel_ + lane % group_channels_;
-    return channel < step_.dst.channels ? &step_.weights->channels[channel] : nullptr;
   }
 
   // Calls f(index into DepthwiseLines, lane row, ky); ky may be beyond the kernel.
@@ -276,9 +273,13 @@ class Depthwise {
     const int64_t inside_end = std::clamp<int64_t>(step_.src[0].width, inside_begin, end);
     for (uint32_t group = 0; group < split_.tap_groups; ++group) {
       std::byte* dst = At<std::byte>(parts_.columns) + group * split_.group_bytes;
-      Interleave(PaddingLines(), x, inside_begin, x, dst);
-      Interleave(SourceLines(group, y, inside_begin), inside_begin, inside_end, x, dst);
-      Interleave(PaddingLines(), inside_end, end, x, dst);
+      Interleave(padding_, x, inside_begin, x, dst);
+      if (inside_begin < inside_end) {
+        DepthwiseLines lines;
+        SetSourceLines(group, y, inside_begin, lines);
+        Interleave(lines, inside_begin, inside_end, x, dst);
+      }
+      Interleave(padding_, inside_end, end, x, dst);
     }
   }
 
@@ -290,26 +291,19 @@ class Depthwise {
                       split_.column_bytes);
   }
 
-  DepthwiseLines PaddingLines() const {
-    DepthwiseLines lines = {};
-    std::fill(std::begin(lines.line), std::end(lines.line), At<uint8_t>(parts_.zeros));
-    return lines;
-  }
-
   // From source column x on. Rows beyond those to be written read what the last one reads.
-  DepthwiseLines SourceLines(uint32_t group, uint32_t y, int64_t x) const {
+  void SetSourceLines(uint32_t group, uint32_t y, int64_t x, DepthwiseLines& lines) const {
     const TensorView& src = step_.src[0];
-    DepthwiseLines lines = PaddingLines();
+    const uint8_t* image = src.u8() + image_ * src.image_stride() + first_channel_ +
+                           static_cast<size_t>(x) * src.pixel_stride;
     ForEachLine(group, [&](uint32_t i, uint32_t row, uint32_t ky) {
       const int64_t src_y = int64_t{y + std::min(row, tile_.rows - 1)} * window_.stride_h +
                             int64_t{ky} * window_.dilation_h - window_.pad_top;
-      if (ky >= window_.kernel_h || src_y < 0 || src_y >= src.height) return;
-      lines.line[i] = src.u8() + image_ * src.image_stride() +
-                      static_cast<size_t>(src_y) * src.row_stride() +
-                      static_cast<size_t>(x) * src.pixel_stride + first_channel_;
-      lines.step[i] = src.pixel_stride;
+      const bool inside = ky < window_.kernel_h && src_y >= 0 && src_y < src.height;
+      lines.line[i] =
+          inside ? image + static_cast<size_t>(src_y) * src.row_stride() : padding_.line[0];
+      lines.step[i] = inside ? src.pixel_stride : 0;
     });
-    return lines;
   }
 
   const Step& step_;
@@ -319,6 +313,10 @@ class Depthwise {
   const Scratch parts_;
   std::byte* const scratch_;
   DepthwiseTile tile_ = {};
+
+  DepthwiseLines padding_ = {};
+  // Where the values of a lane are among the accumulators, and among the 16-bit values.
+  uint8_t position32_[kDepthwiseMaxLanes], position16_[kDepthwiseMaxLanes];
 
   // The channel group whose weights are in scratch, and where the codes of the next begin.
   uint32_t channel_group_ = kNone;

@@ -1,0 +1,175 @@
+// Pools and reductions over pixels.
+#include <algorithm>
+#include <limits>
+
+#include "format/message.h"
+#include "quantize/import/operator_context.h"
+#include "quantize/import/window_attributes.h"
+
+namespace mpq::onnx_import {
+
+namespace {
+
+Result<Activation*> PoolInput(const OperatorContext& context) {
+  MPQ_ASSIGN_OR_RETURN(Activation * x, context.PendingActivation(0));
+  if (!x->view.IsNchw()) {
+    return Error(ErrorCode::kUnsupported, "input of shape ", DimsText(x->view.dims()),
+                 " is not an image in the order N, C, H, W");
+  }
+  return x;
+}
+
+// Pads that are only pads, before a window whose output size they enter as its own pads would.
+bool CanTakeOver(const Pending& pending, const Window& window) {
+  return pending.has_pads() && !pending.has_strides() && !pending.has_channels() &&
+         !window.ceil_mode;
+}
+
+// Padding with -inf, or with the lowest float, can never win in a MaxPool; zeros cannot where all
+// pixels are at least 0. MaxPool's own padding does the same, given that no window sees nothing but
+// padding.
+bool IsNeutralForMax(const OperatorContext& context, const Activation& x, const Window& window) {
+  const Pending& pending = x.pending;
+  const Node* const producer = context.builder.producer(x.tensor);
+  const bool not_negative =
+      producer != nullptr && producer->kind == OpKind::kClip && producer->clip_lo >= 0;
+  const bool neutral = pending.pad_value <= std::numeric_limits<float>::lowest() ||
+                       (pending.pad_value <= 0 && not_negative);
+  const auto sees_pixels = [](uint32_t pads, uint32_t kernel, uint32_t dilation) {
+    return dilation == 1 && pads < kernel;
+  };
+  return neutral &&
+         sees_pixels(
+             std::max(pending.pad_top + window.pad_top, pending.pad_bottom + window.pad_bottom),
+             window.kernel_h, window.dilation_h) &&
+         sees_pixels(
+             std::max(pending.pad_left + window.pad_left, pending.pad_right + window.pad_right),
+             window.kernel_w, window.dilation_w);
+}
+
+Result<Value> ConvertMaxPool(OperatorContext& context) {
+  MPQ_ASSIGN_OR_RETURN(Activation * input, PoolInput(context));
+  MPQ_ASSIGN_OR_RETURN(Window window, ReadWindow(context, {}, input->shape));
+  Activation x = *input;
+  if (CanTakeOver(x.pending, window) && IsNeutralForMax(context, x, window)) {
+    TakeOverPads(window, x.pending);
+  } else {
+    MPQ_RETURN_IF_ERROR(context.builder.Settle(*input));
+    x = *input;
+  }
+  Node node = context.NewNode(OpKind::kMaxPool, x);
+  node.window = window;
+  return context.Emit(std::move(node), x.view);
+}
+
+Result<Value> ConvertAveragePool(OperatorContext& context) {
+  MPQ_ASSIGN_OR_RETURN(Activation * input, PoolInput(context));
+  MPQ_ASSIGN_OR_RETURN(Window window, ReadWindow(context, {}, input->shape));
+  if (window.dilation_h != 1 || window.dilation_w != 1) {
+    return Error(ErrorCode::kUnsupported, "dilations are not supported");
+  }
+  bool count_include_pad = context.attributes.Int("count_include_pad", 0) != 0;
+  const bool own_pads =
+      (window.pad_top | window.pad_left | window.pad_bottom | window.pad_right) != 0;
+  Activation x = *input;
+  // What a Pad node added is always counted.
+  if (CanTakeOver(x.pending, window) && x.pending.pad_value == 0 &&
+      (count_include_pad || !own_pads)) {
+    count_include_pad = true;
+    TakeOverPads(window, x.pending);
+  } else {
+    MPQ_RETURN_IF_ERROR(context.builder.Settle(*input));
+    x = *input;
+  }
+  Node node = context.NewNode(OpKind::kAvgPool, x);
+  node.window = window;
+  node.count_include_pad = count_include_pad;
+  return context.Emit(std::move(node), x.view);
+}
+
+Result<Value> EmitGlobalAverage(OperatorContext& context, const Activation& x, const View& view) {
+  return context.Emit(context.NewNode(OpKind::kGlobalAvgPool, x), view);
+}
+
+Result<Value> EmitGlobalMax(OperatorContext& context, const Activation& x, const View& view) {
+  Node node = context.NewNode(OpKind::kMaxPool, x);
+  node.window.kernel_h = x.shape.height;
+  node.window.kernel_w = x.shape.width;
+  return context.Emit(std::move(node), view);
+}
+
+using EmitGlobal = Result<Value> (*)(OperatorContext&, const Activation&, const View&);
+
+Result<Value> ConvertGlobalPool(OperatorContext& context, EmitGlobal emit) {
+  MPQ_ASSIGN_OR_RETURN(Activation * x, PoolInput(context));
+  MPQ_RETURN_IF_ERROR(context.builder.Settle(*x));
+  return emit(context, *x, View::Channels(x->shape.channels, x->view.batch(), x->view.rank()));
+}
+
+Result<Value> ConvertGlobalAveragePool(OperatorContext& context) {
+  return ConvertGlobalPool(context, EmitGlobalAverage);
+}
+Result<Value> ConvertGlobalMaxPool(OperatorContext& context) {
+  return ConvertGlobalPool(context, EmitGlobalMax);
+}
+
+// The dims that a reduction removes; an error unless these are all pixels and nothing else.
+Result<std::vector<bool>> ReducedDims(const OperatorContext& context, const View& view) {
+  MPQ_ASSIGN_OR_RETURN(const std::vector<int64_t> axes, context.IntsInputOrAttribute(1, "axes"));
+  std::vector<bool> reduced(view.rank(), false);
+  for (const int64_t axis : axes) {
+    const std::optional<size_t> dim = NormaliseDim(axis, view.rank());
+    if (!dim) {
+      return Error(ErrorCode::kCorrupt, "axis ", axis, " is not one of the shape ",
+                   DimsText(view.dims()));
+    }
+    reduced[*dim] = true;
+  }
+  for (size_t dim = 0; dim < view.rank(); ++dim) {
+    for (const Axis axis : view.axes(dim)) {
+      if (reduced[dim] == (axis == Axis::kChannels)) reduced[0] = true;
+    }
+    if (reduced[dim] && view.ChannelDim() == dim) reduced[0] = true;
+  }
+  if (axes.empty() || reduced[0]) {
+    return Error(ErrorCode::kUnsupported,
+                 "only reductions over height and width are supported, not ", "axes ",
+                 DimsText(axes), " of ", DimsText(view.dims()));
+  }
+  return reduced;
+}
+
+Result<Value> ConvertReduction(OperatorContext& context, EmitGlobal emit) {
+  MPQ_ASSIGN_OR_RETURN(Activation * x, context.SettledActivation(0));
+  MPQ_ASSIGN_OR_RETURN(const std::vector<bool> reduced, ReducedDims(context, x->view));
+  const bool keep = context.attributes.Int("keepdims", 1) != 0;
+  Dims dims;
+  for (size_t i = 0; i < reduced.size(); ++i) {
+    if (!reduced[i]) dims.push_back(x->view.dims()[i]);
+    if (reduced[i] && keep) dims.push_back(1);
+  }
+  const Shape out{1, 1, x->shape.channels};
+  MPQ_ASSIGN_OR_RETURN(const View view,
+                       View::Channels(out.channels, x->view.batch(), 2).Reshape(dims, out));
+  return emit(context, *x, view);
+}
+
+Result<Value> ConvertReduceMean(OperatorContext& context) {
+  return ConvertReduction(context, EmitGlobalAverage);
+}
+Result<Value> ConvertReduceMax(OperatorContext& context) {
+  return ConvertReduction(context, EmitGlobalMax);
+}
+
+}  // namespace
+
+void AddPoolingOperators(OperatorTable& table) {
+  table["AveragePool"] = {ConvertAveragePool};
+  table["GlobalAveragePool"] = {ConvertGlobalAveragePool};
+  table["GlobalMaxPool"] = {ConvertGlobalMaxPool};
+  table["MaxPool"] = {ConvertMaxPool};
+  table["ReduceMax"] = {ConvertReduceMax};
+  table["ReduceMean"] = {ConvertReduceMean};
+}
+
+}  // namespace mpq::onnx_import

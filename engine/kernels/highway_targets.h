@@ -10,4 +10,17 @@
 #define HWY_DISABLED_TARGETS \
   (HWY_SSSE3 | HWY_AVX3_DL | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_EMU128)
 
+// Calls F(name, text, isa, namespace) for the targets, best first. An Isa without a line of its own
+// (VNNI, dot products) includes one that has.
+#if defined(__x86_64__)
+#define MPQ_FOR_EACH_TARGET(F)              \
+  F(Avx512, "avx512", Isa::kAvx512, N_AVX3) \
+  F(Avx2, "avx2", Isa::kAvx2, N_AVX2)       \
+  F(Sse4, "sse4", Isa::kSse4, N_SSE4)
+#elif defined(__aarch64__)
+#define MPQ_FOR_EACH_TARGET(F) F(Neon, "neon", Isa::kNeon, N_NEON)
+#else
+#define MPQ_FOR_EACH_TARGET(F)
+#endif
+
 #endif  // MPQ_ENGINE_KERNELS_HIGHWAY_TARGETS_H_

@@ -1,7 +1,9 @@
 #include "engine/core/registry.h"
 
+#include "engine/kernels/add.h"
 #include "engine/kernels/conv_gemm.h"
 #include "engine/kernels/depthwise_conv.h"
+#include "engine/kernels/pool.h"
 #include "engine/ref/add.h"
 #include "engine/ref/conv.h"
 #include "engine/ref/copy.h"
@@ -46,13 +48,26 @@ constexpr Kernel kConvGemmNeonDot =
     MakeConvGemmKernel<kGemmNeonDot>("conv.gemm.neondot", Isa::kNeonDot);
 #endif
 
+// The kernels of a Highway file, for the lists below.
+#if defined(__x86_64__)
+#define MPQ_KERNEL_LIST(op) \
+  { &op##Avx512, &op##Avx2, &op##Sse4, &ref::op }
+#elif defined(__aarch64__)
+#define MPQ_KERNEL_LIST(op) \
+  { &op##Neon, &ref::op }
+#else
+#define MPQ_KERNEL_LIST(op) \
+  { &ref::op }
+#endif
+
 // Best first, the reference last.
 constexpr const Kernel* kConvKernels[] = {
 #if defined(__x86_64__)
     &kConvGemmAvx512Vnni, &kConvGemmAvx512,   &kConvGemmWideAvx512, &kConvGemmAvxVnni,
     &kConvGemmAvx2,       &kConvGemmWideAvx2, &kConvGemmSse4,       &kConvGemmWideSse4,
 #elif defined(__aarch64__)
-    &kConvGemmNeonDot,    &kConvGemmNeon,
+    &kConvGemmNeonDot,
+    &kConvGemmNeon,
 #endif
     &ref::kConv,
 };
@@ -66,21 +81,14 @@ constexpr const Kernel* kDepthwiseConvKernels[] = {
 #endif
     &ref::kDepthwiseConv,
 };
-constexpr const Kernel* kMaxPoolKernels[] = {
-    &ref::kMaxPool,
-};
-constexpr const Kernel* kAvgPoolKernels[] = {
-    &ref::kAvgPool,
-};
-constexpr const Kernel* kGlobalAvgPoolKernels[] = {
-    &ref::kGlobalAvgPool,
-};
-constexpr const Kernel* kAddKernels[] = {
-    &ref::kAdd,
-};
-constexpr const Kernel* kClipKernels[] = {
-    &ref::kClip,
-};
+
+constexpr const Kernel* kMaxPoolKernels[] = MPQ_KERNEL_LIST(kMaxPool);
+constexpr const Kernel* kAvgPoolKernels[] = MPQ_KERNEL_LIST(kAvgPool);
+constexpr const Kernel* kGlobalAvgPoolKernels[] = MPQ_KERNEL_LIST(kGlobalAvgPool);
+constexpr const Kernel* kAddKernels[] = MPQ_KERNEL_LIST(kAdd);
+constexpr const Kernel* kClipKernels[] = MPQ_KERNEL_LIST(kClip);
+
+// Bound by memory: the reference copies rows, there is nothing to gain.
 constexpr const Kernel* kConcatKernels[] = {
     &ref::kConcat,
 };

@@ -31,7 +31,9 @@ struct ImageView {
       : height(image.height), width(image.width), rgb(image.rgb) {}
 };
 
-// Equal, byte for byte, to PIL.Image.resize((width, height), resample=filter).
+// Equal, byte for byte, to PIL.Image.resize((width, height), resample=filter) of Pillow 13. (Older
+// versions always resize horizontally first; the result can differ where the height shrinks by more
+// than twice as many pixels as the width.)
 Result<Image> Resize(ImageView src, uint32_t height, uint32_t width, Interpolation filter);
 
 // What the model's preprocessing says: the short side to resize_short_side (the long side rounded

@@ -1,0 +1,42 @@
+// Which fields of a Node its operator uses: only those are written to files and read back.
+#ifndef MPQ_FORMAT_NODE_FIELDS_H_
+#define MPQ_FORMAT_NODE_FIELDS_H_
+
+#include <cstddef>
+
+#include "format/graph.h"
+
+namespace mpq {
+
+inline bool HasWeights(OpKind kind) {
+  return kind == OpKind::kConv || kind == OpKind::kDepthwiseConv;
+}
+
+inline bool HasWindow(OpKind kind) {
+  return HasWeights(kind) || kind == OpKind::kMaxPool || kind == OpKind::kAvgPool ||
+         kind == OpKind::kSlicePad;
+}
+
+// Integer graphs: operators that compute new codes clamp them. The rest copies codes.
+inline bool HasCodeLow(OpKind kind) { return kind != OpKind::kConcat && kind != OpKind::kSlicePad; }
+
+// Convolutions have the upper bound per channel instead.
+inline bool HasCodeHigh(OpKind kind) { return HasCodeLow(kind) && !HasWeights(kind); }
+
+// Integer graphs: how many of Node::multiplier count; with any, shift counts, too.
+inline size_t NumMultipliers(OpKind kind) {
+  switch (kind) {
+    case OpKind::kAdd:
+      return 2;
+    case OpKind::kClip:
+    case OpKind::kAvgPool:
+    case OpKind::kGlobalAvgPool:
+      return 1;
+    default:
+      return 0;
+  }
+}
+
+}  // namespace mpq
+
+#endif  // MPQ_FORMAT_NODE_FIELDS_H_

@@ -11,7 +11,7 @@ HWY_BEFORE_NAMESPACE();
 namespace mpq {
 namespace HWY_NAMESPACE {
 
-#if HWY_TARGET != HWY_SCALAR
+#if MPQ_TARGET_HAS_VECTORS
 
 namespace hn = hwy::HWY_NAMESPACE;
 
@@ -109,7 +109,7 @@ void AddRows(const Step& step, uint32_t first, uint32_t last, std::byte*) {
   }
 }
 
-#endif  // HWY_TARGET != HWY_SCALAR
+#endif  // MPQ_TARGET_HAS_VECTORS
 
 }  // namespace HWY_NAMESPACE
 }  // namespace mpq

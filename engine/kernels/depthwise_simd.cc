@@ -16,7 +16,7 @@ HWY_BEFORE_NAMESPACE();
 namespace mpq {
 namespace HWY_NAMESPACE {
 
-#if HWY_TARGET != HWY_SCALAR
+#if MPQ_TARGET_HAS_VECTORS
 
 namespace hn = hwy::HWY_NAMESPACE;
 
@@ -257,7 +257,7 @@ void ComputePairs(const DepthwiseTile& tile) {
   for (; i < tile.outputs; ++i) ComputeOutputs<1>(tile, i);
 }
 
-#endif  // HWY_TARGET != HWY_SCALAR
+#endif  // MPQ_TARGET_HAS_VECTORS
 
 }  // namespace HWY_NAMESPACE
 }  // namespace mpq
@@ -287,7 +287,7 @@ const DepthwiseMicroKernel kDepthwiseAvx512 = MPQ_PAIRS(N_AVX3, DecodeTilesAvx51
 const DepthwiseMicroKernel kDepthwiseAvx2 = MPQ_PAIRS(N_AVX2, DecodeTilesSse4);
 const DepthwiseMicroKernel kDepthwiseSse4 = MPQ_PAIRS(N_SSE4, DecodeTilesSse4);
 #elif HWY_ARCH_ARM_A64
-const DepthwiseMicroKernel kDepthwiseNeon = MPQ_PAIRS(N_NEON, DecodeTilesScalar);
+const DepthwiseMicroKernel kDepthwiseNeon = MPQ_PAIRS(N_NEON, DecodeTilesNeon);
 #endif
 
 }  // namespace mpq

@@ -6,9 +6,17 @@
 #ifndef MPQ_ENGINE_KERNELS_HIGHWAY_TARGETS_H_
 #define MPQ_ENGINE_KERNELS_HIGHWAY_TARGETS_H_
 
-// Targets without an Isa of ours. The rest is SSE4, AVX2, AVX3 and SCALAR, or NEON.
+// Targets without an Isa of ours.
 #define HWY_DISABLED_TARGETS \
-  (HWY_SSSE3 | HWY_AVX3_DL | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_EMU128)
+  (HWY_SSSE3 | HWY_AVX3_DL | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128)
+#if defined(__x86_64__)
+// All of SSE4, AVX2 and AVX3 are compiled, even where the compiler's flags (-march=native) would
+// let Highway drop the smaller ones.
+#define HWY_BASELINE_TARGETS HWY_BASELINE_SCALAR
+#endif
+
+// False for the targets that Highway has for the rest; the reference kernels serve there.
+#define MPQ_TARGET_HAS_VECTORS (HWY_TARGET != HWY_SCALAR && HWY_TARGET != HWY_EMU128)
 
 // Calls F(name, text, isa, namespace) for the targets, best first. An Isa without a line of its own
 // (VNNI, dot products) includes one that has.

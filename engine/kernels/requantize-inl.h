@@ -8,13 +8,14 @@
 
 #include <cstdint>
 
+#include "engine/kernels/highway_targets.h"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace mpq {
 namespace HWY_NAMESPACE {
 
-#if HWY_TARGET != HWY_SCALAR
+#if MPQ_TARGET_HAS_VECTORS
 
 // Two vectors of accumulators become one of output codes in 16 bits. Both vectors hold the channels
 // in the order that makes ReorderDemote2To give them in sequence. The accumulators already contain
@@ -71,7 +72,7 @@ class Requantization {
   bool left_shifts_;
 };
 
-#endif  // HWY_TARGET != HWY_SCALAR
+#endif  // MPQ_TARGET_HAS_VECTORS
 
 }  // namespace HWY_NAMESPACE
 }  // namespace mpq

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "engine/kernels/highway_targets.h"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();

@@ -26,7 +26,7 @@ THIRD_PARTY = {
     r"google/protobuf/.*|onnx/.*|.*\.pb\.h": ["quantize/import", "tests/import"],
     r"Eigen/.*": ["quantize"],
     r"(stb/)?stb_image.*": ["apps"],
-    r"xxh(ash|3)\.h": ["format"],
+    r"xxh(ash|3)\.h": ["format", "quantize/import"],
     r"fmt/.*|CLI/.*|nlohmann/.*": ["apps", "bench", "tests/apps"],
     r"benchmark/.*": ["bench"],
     r"doctest/.*": ["tests"],

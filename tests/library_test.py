@@ -2,7 +2,8 @@
 """The library as its users meet it: the examples give what ptq-run gives, also when they are
 compiled against an installed copy through pkg-config.
 
-Environment (set by meson): MPQ_BUILD, the build folder; CC and CXX, the compilers.
+Environment: MPQ_BUILD, the build folder, and MPQ_SANITIZE, its b_sanitize, are set by meson; CC and
+CXX name other compilers than cc and c++.
 """
 
 import json
@@ -116,6 +117,9 @@ class LibraryTest(unittest.TestCase):
         self.assertEqual(1, len(found))
         environment = dict(os.environ, PKG_CONFIG_LIBDIR=found[0], PKG_CONFIG_SYSROOT_DIR=root)
         flags = shlex.split(run("pkg-config", "--cflags", "--libs", "mpq", env=environment))
+        sanitize = os.environ.get("MPQ_SANITIZE", "none")
+        if sanitize != "none":
+            flags.append(f"-fsanitize={sanitize}")
         for compiler, source in ((shlex.split(os.environ.get("CXX", "c++")) + ["-std=c++20"],
                                   "classify.cc"),
                                  (shlex.split(os.environ.get("CC", "cc")) + ["-std=c99"],

@@ -5,7 +5,6 @@
 
 #include <cmath>
 
-#include "graph_builder.h"
 #include "mpq/model.h"
 #include "mpq/session.h"
 #include "quantize/activations.h"
@@ -15,6 +14,7 @@
 #include "quantize/passes/prune.h"
 #include "quantize/passes/simplify.h"
 #include "quantize/passes/split_concat.h"
+#include "tests/quantize/graph_builder.h"
 
 namespace mpq {
 namespace {

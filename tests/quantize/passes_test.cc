@@ -1,7 +1,6 @@
 // Every pass keeps the function of the float graph.
 #include <doctest/doctest.h>
 
-#include "graph_builder.h"
 #include "quantize/passes/end_with_conv.h"
 #include "quantize/passes/equalize.h"
 #include "quantize/passes/fold_affine.h"
@@ -9,6 +8,7 @@
 #include "quantize/passes/prune.h"
 #include "quantize/passes/simplify.h"
 #include "quantize/passes/split_concat.h"
+#include "tests/quantize/graph_builder.h"
 
 namespace mpq {
 namespace {

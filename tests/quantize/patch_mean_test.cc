@@ -2,7 +2,7 @@
 
 #include <doctest/doctest.h>
 
-#include "graph_builder.h"
+#include "tests/quantize/graph_builder.h"
 
 namespace mpq {
 namespace {

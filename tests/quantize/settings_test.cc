@@ -4,11 +4,11 @@
 #include <atomic>
 
 #include "format/message.h"
-#include "graph_builder.h"
 #include "quantize/bit_widths.h"
 #include "quantize/images.h"
 #include "quantize/method.h"
 #include "quantize/parallel.h"
+#include "tests/quantize/graph_builder.h"
 
 namespace mpq {
 namespace {

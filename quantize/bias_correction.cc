@@ -1,5 +1,6 @@
 #include "quantize/bias_correction.h"
 
+#include <algorithm>
 #include <string>
 
 #include "quantize/integer_run.h"
@@ -55,47 +56,56 @@ Status CorrectLayer(const Graph& graph, uint32_t n, const Calibration& calibrati
   return Status();
 }
 
-// The mean input patches of every convolution of an integer model, in the units of the stored
+// The number of convolutions on the longest way from the input, per node.
+std::vector<uint32_t> ConvolutionDepths(const Graph& graph) {
+  const GraphView view(graph);
+  std::vector<uint32_t> depths;
+  for (const Node& node : graph.nodes) {
+    uint32_t depth = 0;
+    for (const uint32_t tensor : node.inputs) {
+      const uint32_t producer = view.producer(tensor);
+      if (producer != kNone) depth = std::max(depth, depths[producer]);
+    }
+    depths.push_back(depth + (IsConvolution(node) ? 1 : 0));
+  }
+  return depths;
+}
+
+// The mean input patches of some convolutions of an integer model, in the units of the stored
 // tensors.
 class QuantizedPatches {
  public:
-  explicit QuantizedPatches(const Graph& graph) : graph_(graph) {
-    for (const Node& node : graph.nodes) {
-      sums_.push_back(IsConvolution(node) ? PatchSum(graph, node) : PatchSum());
-    }
+  QuantizedPatches(const Graph& graph, std::span<const uint32_t> nodes)
+      : graph_(graph), nodes_(nodes) {
+    for (const uint32_t n : nodes) sums_.emplace_back(graph, graph.nodes[n]);
   }
 
   Status Add(const Session& session, const Decisions& decisions) {
-    const GraphView view(graph_);
-    for (uint32_t t = 0; t < graph_.tensors.size(); ++t) {
-      std::vector<float> steps;
-      for (const uint32_t n : view.consumers(t)) {
-        if (!IsConvolution(graph_.nodes[n])) continue;
-        if (steps.empty()) {
-          MPQ_ASSIGN_OR_RETURN(const std::vector<int16_t> codes, session.ReadTensorCodes(t));
-          steps.assign(codes.begin(), codes.end());
-          const auto zero_point = static_cast<float>(decisions.activations[t].zero_point);
-          for (float& step : steps) step -= zero_point;
-        }
-        sums_[n].Add(steps);
-      }
+    for (size_t i = 0; i < nodes_.size(); ++i) {
+      const uint32_t tensor = graph_.nodes[nodes_[i]].inputs[0];
+      MPQ_ASSIGN_OR_RETURN(const std::vector<int16_t> codes, session.ReadTensorCodes(tensor));
+      std::vector<float> steps(codes.begin(), codes.end());
+      const auto zero_point = static_cast<float>(decisions.activations[tensor].zero_point);
+      for (float& step : steps) step -= zero_point;
+      sums_[i].Add(steps);
     }
     return Status();
   }
 
   void Merge(const QuantizedPatches& other) {
-    for (size_t n = 0; n < sums_.size(); ++n) sums_[n].Merge(other.sums_[n]);
+    for (size_t i = 0; i < sums_.size(); ++i) sums_[i].Merge(other.sums_[i]);
   }
 
-  std::vector<double> Mean(uint32_t n, const Decisions& decisions) const {
-    std::vector<double> mean = sums_[n].Mean();
-    const double scale = decisions.activations[graph_.nodes[n].inputs[0]].scale;
+  std::vector<double> Mean(size_t i, const Decisions& decisions) const {
+    std::vector<double> mean = sums_[i].Mean();
+    const double scale = decisions.activations[graph_.nodes[nodes_[i]].inputs[0]].scale;
     for (double& m : mean) m *= scale;
     return mean;
   }
 
  private:
   const Graph& graph_;
+  std::span<const uint32_t> nodes_;
   std::vector<PatchSum> sums_;
 };
 
@@ -115,24 +125,31 @@ Status CorrectBiasForWeights(const Graph& graph, const Calibration& calibration,
 }
 
 Status CorrectBias(const ModelData& float_model, const Calibration& calibration,
-                   const CalibrationImages& images, uint32_t num_images, uint32_t rounds,
-                   uint32_t threads, const Progress& progress, Decisions& decisions) {
+                   const CalibrationImages& images, uint32_t num_images, uint32_t threads,
+                   const Progress& progress, Decisions& decisions) {
   const Graph& graph = float_model.graph;
-  for (uint32_t round = 0; round < rounds; ++round) {
+  const std::vector<uint32_t> depths = ConvolutionDepths(graph);
+  const uint32_t deepest = *std::max_element(depths.begin(), depths.end());
+  ProgressStage stage(progress, "correct biases", deepest);
+  for (uint32_t depth = 1; depth <= deepest; ++depth) {
+    std::vector<uint32_t> nodes;
+    for (uint32_t n = 0; n < graph.nodes.size(); ++n) {
+      if (IsConvolution(graph.nodes[n]) && depths[n] == depth) nodes.push_back(n);
+    }
     MPQ_ASSIGN_OR_RETURN(ModelData lowered, LowerModel(float_model, decisions));
     MPQ_ASSIGN_OR_RETURN(const Model model, Model::FromData(std::move(lowered)));
-    std::vector<QuantizedPatches> parts(kCalibrationParts, QuantizedPatches(graph));
+    std::vector<QuantizedPatches> parts(kCalibrationParts, QuantizedPatches(graph, nodes));
     MPQ_RETURN_IF_ERROR(RunIntegerModel(model, images, num_images, /*keep_tensors=*/true, threads,
-                                        progress, "correct biases",
+                                        /*stage=*/nullptr,
                                         [&](uint32_t part, uint32_t, const Session& session) {
                                           return parts[part].Add(session, decisions);
                                         }));
     for (uint32_t part = 1; part < kCalibrationParts; ++part) parts[0].Merge(parts[part]);
-    for (uint32_t n = 0; n < graph.nodes.size(); ++n) {
-      if (!IsConvolution(graph.nodes[n])) continue;
+    for (size_t i = 0; i < nodes.size(); ++i) {
       MPQ_RETURN_IF_ERROR(
-          CorrectLayer(graph, n, calibration, parts[0].Mean(n, decisions), decisions));
+          CorrectLayer(graph, nodes[i], calibration, parts[0].Mean(i, decisions), decisions));
     }
+    stage.Step();
   }
   return Status();
 }

@@ -18,13 +18,14 @@ namespace mpq {
 Status CorrectBiasForWeights(const Graph& graph, const Calibration& calibration,
                              Decisions& decisions);
 
-// Empirical: the lowered model runs on the first `num_images` images through the integer engine,
-// and each bias becomes b' = E[z] - w_q E[x_q], x_q its real quantised inputs. All layers are
-// corrected at once, so after k rounds the first k layers of any path are exact, and later ones
-// nearly. `float_model`: the float graph with its preprocessing.
+// Empirical and sequential: the lowered model runs on the first `num_images` images through the
+// integer engine, and each bias becomes b' = E[z] - w_q E[x_q], x_q its real quantised inputs. One
+// run for every depth of the network, since a correction changes what all later layers see.
+// (Correcting all layers after one run overshoots: each would make up for the same drift again.)
+// `float_model`: the float graph with its preprocessing.
 Status CorrectBias(const ModelData& float_model, const Calibration& calibration,
-                   const CalibrationImages& images, uint32_t num_images, uint32_t rounds,
-                   uint32_t threads, const Progress& progress, Decisions& decisions);
+                   const CalibrationImages& images, uint32_t num_images, uint32_t threads,
+                   const Progress& progress, Decisions& decisions);
 
 }  // namespace mpq
 

@@ -39,11 +39,9 @@ size_t BestClass(std::span<const float> logits) {
 }  // namespace
 
 Status RunIntegerModel(const Model& model, const CalibrationImages& images, uint32_t count,
-                       bool keep_tensors, uint32_t threads, const Progress& progress,
-                       const std::string& stage_name,
+                       bool keep_tensors, uint32_t threads, ProgressStage* stage,
                        const std::function<Status(uint32_t, uint32_t, const Session&)>& visit) {
   count = std::min(count, images.count);
-  ProgressStage stage(progress, stage_name, count);
   SessionOptions options;
   options.keep_tensors = keep_tensors;
   std::vector<std::optional<Session>> sessions(std::max(threads, 1u));
@@ -56,7 +54,7 @@ Status RunIntegerModel(const Model& model, const CalibrationImages& images, uint
     for (uint32_t i = PartBegin(count, kCalibrationParts, part); i < last; ++i) {
       MPQ_RETURN_IF_ERROR(session->Run(images.image(i)));
       MPQ_RETURN_IF_ERROR(visit(part, i, *session));
-      stage.Step();
+      if (stage != nullptr) stage->Step();
     }
     return Status();
   });
@@ -89,8 +87,9 @@ Result<std::vector<float>> IntegerLogits(const Model& model, const CalibrationIm
                                          uint32_t threads, const Progress& progress) {
   const size_t classes = model.num_classes();
   std::vector<float> logits(images.count * classes);
+  ProgressStage stage(progress, "compare with float", images.count);
   MPQ_RETURN_IF_ERROR(RunIntegerModel(model, images, images.count, /*keep_tensors=*/false, threads,
-                                      progress, "compare with float",
+                                      &stage,
                                       [&](uint32_t, uint32_t image, const Session& session) {
                                         std::copy(session.logits().begin(), session.logits().end(),
                                                   logits.begin() + image * classes);

@@ -17,10 +17,10 @@ namespace mpq {
 
 // visit(part, image, session) after every run of one of the first `count` images. Images are split
 // into kCalibrationParts parts as in calibration.h; visits of one part come in order, in one
-// thread.
+// thread. `stage`, unless null, makes a step an image.
 Status RunIntegerModel(
     const Model& model, const CalibrationImages& images, uint32_t count, bool keep_tensors,
-    uint32_t threads, const Progress& progress, const std::string& stage_name,
+    uint32_t threads, ProgressStage* stage,
     const std::function<Status(uint32_t part, uint32_t image, const Session& session)>& visit);
 
 // How close a model's logits are to the float ones.

@@ -70,7 +70,7 @@ void AddProvenance(const QuantizeOptions& options, uint32_t num_images, Provenan
   settings += Message(" activation-bits=", options.activation_bits,
                       " activation-range=", RangeMethodName(options.range_method),
                       " equalize=", static_cast<int>(options.equalize),
-                      " bias-rounds=", options.bias_rounds, " seed=", options.seed);
+                      " bias-images=", options.bias_images, " seed=", options.seed);
   provenance.emplace_back("method", options.method);
   provenance.emplace_back("settings", settings);
   provenance.emplace_back("calibration", Message(num_images, " images"));
@@ -103,8 +103,10 @@ Result<Quantized> Quantize(ModelData float_model, const CalibrationImages& image
                                                          &calibration, options.bit_widths,
                                                          options.seed, options.threads, progress}));
   MPQ_RETURN_IF_ERROR(CorrectBiasForWeights(graph, calibration, decisions));
-  MPQ_RETURN_IF_ERROR(CorrectBias(float_model, calibration, images, options.bias_images,
-                                  options.bias_rounds, options.threads, progress, decisions));
+  if (options.bias_images > 0) {
+    MPQ_RETURN_IF_ERROR(CorrectBias(float_model, calibration, images, options.bias_images,
+                                    options.threads, progress, decisions));
+  }
 
   Quantized result;
   result.num_equalized = decisions.equalization.count();

@@ -22,8 +22,8 @@ struct QuantizeOptions {
   int activation_bits = 8;  // 2..8
   RangeMethod range_method = RangeMethod::kSquaredError;
   bool equalize = true;
-  uint32_t bias_rounds = 2;    // empirical rounds; 0: only the correction of weight rounding
-  uint32_t bias_images = 256;  // at most so many images in each of them
+  // Images for the empirical bias correction; 0: only the correction of weight rounding.
+  uint32_t bias_images = 64;
   uint64_t seed = 1;
   uint32_t threads = 1;
 };

@@ -6,7 +6,7 @@
 #include <set>
 
 #include "format/writer.h"
-#include "graph_builder.h"
+#include "tests/quantize/graph_builder.h"
 
 namespace mpq {
 namespace {
@@ -67,11 +67,11 @@ TEST_CASE("bias correction brings low-bit models closer to float") {
   QuantizeOptions options;
   options.bit_widths.weights = 3;
   double kl[2];
-  for (const uint32_t rounds : {0u, 3u}) {
-    options.bias_rounds = rounds;
+  for (const uint32_t num_images : {0u, 32u}) {
+    options.bias_images = num_images;
     const auto quantized = Quantize(SmallModel(), images, options, Progress());
     REQUIRE(quantized.ok());
-    kl[rounds > 0] = quantized->agreement.mean_kl;
+    kl[num_images > 0] = quantized->agreement.mean_kl;
   }
   CHECK(kl[1] < kl[0] * 1.05);
 }

@@ -78,10 +78,11 @@ class RandomStep {
   const Step& step() const { return step_; }
   std::vector<uint8_t>& dst() { return dst_; }
 
-  // A source code, -1 outside of the image.
+  // A source code, -1 outside of the image and beyond its channels.
   int Src(uint32_t operand, uint32_t image, int64_t y, int64_t x, uint32_t channel) const {
     const TensorView& v = step_.src[operand];
-    if (y < 0 || y >= v.height || x < 0 || x >= v.width) return -1;
+    const bool inside = y >= 0 && y < v.height && x >= 0 && x < v.width && channel < v.channels;
+    if (!inside) return -1;
     const int64_t pixel = (int64_t{image} * v.height + y) * v.width + x;
     return v.u8()[static_cast<size_t>(pixel) * v.pixel_stride + channel];
   }

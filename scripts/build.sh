@@ -13,6 +13,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 engine_only=(-Donednn=disabled -Dquantizer=disabled -Dapps=disabled)
+sanitizer=(--buildtype=debug -Doptimization=1)  # compiles fast, runs fast enough
 options=()
 dir=build
 use_compiler() {  # C++ and C; meson finds ccache by itself only for its default compiler
@@ -24,8 +25,9 @@ while [[ ${1-} == -* ]]; do
   case $1 in
     --gcc) use_compiler g++ gcc ;;
     --clang) use_compiler clang++ clang ;;
-    --asan) options+=(-Db_sanitize=address,undefined -Db_lundef=false --buildtype=debugoptimized) ;;
-    --tsan) options+=(-Db_sanitize=thread -Db_lundef=false --buildtype=debugoptimized) ;;
+    # shellcheck disable=SC2054  # commas are meson's
+    --asan) options+=(-Db_sanitize=address,undefined -Db_lundef=false "${sanitizer[@]}") ;;
+    --tsan) options+=(-Db_sanitize=thread -Db_lundef=false "${sanitizer[@]}") ;;
     --neon) options+=(--cross-file cross/aarch64-linux-gnu.ini "${engine_only[@]}") ;;
     --engine) options+=("${engine_only[@]}") ;;
     --debug) options+=(--buildtype=debug) ;;

@@ -1,8 +1,10 @@
 #include "quantize/import/graph_builder.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "format/message.h"
+#include "format/wire.h"
 
 namespace mpq::onnx_import {
 
@@ -19,6 +21,13 @@ Result<uint32_t> GraphBuilder::AddNode(Node node, const std::string& output_name
   std::vector<Shape> inputs;
   for (const uint32_t tensor : node.inputs) inputs.push_back(shapes_[tensor]);
   MPQ_ASSIGN_OR_RETURN(const Shape shape, OutputShape(graph_, node, inputs));
+  // Checked here and not only at the end, because converters allocate what shapes ask for.
+  if (shape.channels > wire::kMaxChannels || std::max(shape.height, shape.width) > wire::kMaxSide ||
+      graph_.nodes.size() >= wire::kMaxNodes) {
+    return Error(ErrorCode::kLimitExceeded, "node ", graph_.nodes.size(), " gives ", shape.height,
+                 "x", shape.width, "x", shape.channels, "; the limits are ", wire::kMaxNodes,
+                 " nodes, ", wire::kMaxSide, "x", wire::kMaxSide, "x", wire::kMaxChannels);
+  }
   const auto output = static_cast<uint32_t>(graph_.tensors.size());
   node.name = UniqueName(node.name, output_name);
   node.output = output;

@@ -5,7 +5,10 @@
 #include <utility>
 
 #include "format/message.h"
+#include "format/model_data.h"
 #include "format/shape.h"
+#include "format/validate.h"
+#include "format/wire.h"
 #include "quantize/import/constant_folding.h"
 #include "quantize/import/model_file.h"
 #include "quantize/import/node_order.h"
@@ -16,8 +19,8 @@ namespace mpq {
 namespace onnx_import {
 namespace {
 
-// Larger images are no classifier's input.
-constexpr int64_t kMaxInputSize = 1 << 14;
+constexpr uint32_t kRgbChannels = 3;
+constexpr int64_t kMaxInputDim = wire::kMaxSide;
 
 std::string DimText(const onnx::TensorShapeProto::Dimension& dim) {
   if (dim.has_dim_value()) return std::to_string(dim.dim_value());
@@ -123,18 +126,22 @@ class Importer {
     const bool nhwc = !IsImageChannels(dims.dim(1)) && IsImageChannels(dims.dim(3));
     for (int i = 1; i < 4; ++i) {
       const onnx::TensorShapeProto::Dimension& dim = dims.dim(i);
-      if (dim.dim_value() < 1 || dim.dim_value() > kMaxInputSize) {
+      if (dim.dim_value() < 1 || dim.dim_value() > kMaxInputDim) {
         return Error(ErrorCode::kUnsupported, "dim ", i, " is ", DimText(dim),
-                     "; export the model with a fixed image size between 1 and ", kMaxInputSize);
+                     "; export the model with a fixed image size between 1 and ", kMaxInputDim);
       }
     }
     // A batch that the file does not fix counts as one image: nothing we support mixes images.
     const int64_t batch = std::max<int64_t>(1, dims.dim(0).dim_value());
-    if (batch > kMaxInputSize) {
+    if (batch > kMaxInputDim) {
       return Error(ErrorCode::kUnsupported, "a batch of ", batch, " images");
     }
     const auto size = [&](int i) { return static_cast<uint32_t>(dims.dim(i).dim_value()); };
     const Shape shape = nhwc ? Shape{size(1), size(2), size(3)} : Shape{size(2), size(3), size(1)};
+    if (shape.channels != kRgbChannels) {
+      return Error(ErrorCode::kUnsupported, "has ", shape.channels, " channels; ", kRgbChannels,
+                   " are supported");
+    }
     const View view = nhwc ? View::Nhwc(shape, batch) : View::Nchw(shape, batch);
     Store(image.name(), builder_.SetInput(image.name(), shape, view));
     return {};
@@ -231,23 +238,22 @@ class Importer {
     }
     ImportedModel model;
     model.graph = std::move(builder_).Finish(logits->tensor);
-    MPQ_RETURN_IF_ERROR(CheckShapes(model.graph));
+    MPQ_RETURN_IF_ERROR(CheckGraphRules(model));
     MPQ_ASSIGN_OR_RETURN(model.source_hash, file_.SourceHash());
     model.notes = std::move(notes_);
     return model;
   }
 
-  static Status CheckShapes(const Graph& graph) {
-    const Tensor& input = graph.tensors[graph.input];
-    MPQ_ASSIGN_OR_RETURN(const std::vector<Shape> shapes,
-                         InferShapes(graph, input.height, input.width));
-    for (size_t i = 0; i < shapes.size(); ++i) {
-      const Tensor& tensor = graph.tensors[i];
-      if (shapes[i] != Shape{tensor.height, tensor.width, tensor.channels}) {
-        return Error(ErrorCode::kCorrupt, "tensor '", tensor.name, "' has no consistent shape");
-      }
-    }
-    return {};
+  // What is returned can be run and written: shapes, limits and names are those of the format.
+  static Status CheckGraphRules(ImportedModel& model) {
+    ModelData data;
+    data.graph = std::move(model.graph);
+    const Tensor& input = data.graph.tensors[data.graph.input];
+    data.preprocessing.crop_height = input.height;
+    data.preprocessing.crop_width = input.width;
+    const Status status = Validate(data);
+    model.graph = std::move(data.graph);
+    return status.WithContext("the imported graph");
   }
 
   ModelFile file_;

@@ -19,39 +19,48 @@ Result<Activation*> PoolInput(const OperatorContext& context) {
   return x;
 }
 
-// Pads that are only pads, before a window whose output size they enter as its own pads would.
-bool CanTakeOver(const Pending& pending, const Window& window) {
-  return pending.has_pads() && !pending.has_strides() && !pending.has_channels() &&
-         !window.ceil_mode;
+// The windows of a pool never lie wholly in its own padding (validate.h).
+bool SeesPixels(const Window& window) {
+  return std::max(window.pad_top, window.pad_bottom) < window.kernel_h &&
+         std::max(window.pad_left, window.pad_right) < window.kernel_w;
 }
 
-// Padding with -inf, or with the lowest float, can never win in a MaxPool; zeros cannot where all
-// pixels are at least 0. MaxPool's own padding does the same, given that no window sees nothing but
-// padding.
-bool IsNeutralForMax(const OperatorContext& context, const Activation& x, const Window& window) {
-  const Pending& pending = x.pending;
+// Pads and nothing else, before a window whose own pads would act in the same way.
+bool CanTakeOver(const Pending& pending, const Window& window) {
+  if (!pending.has_pads() || pending.has_strides() || pending.has_channels()) return false;
+  Window padded = window;
+  Pending copy = pending;
+  TakeOverPads(padded, copy);
+  // With ceil_mode a last window may start in a Pad node's pixels, but not in a pool's padding.
+  return SeesPixels(padded) && !window.ceil_mode;
+}
+
+// Padding with -inf, or with the lowest float, never wins in a MaxPool, as its own padding does
+// not; zeros do not where all pixels are at least 0.
+bool IsNeutralForMax(const OperatorContext& context, const Activation& x) {
   const Node* const producer = context.builder.producer(x.tensor);
   const bool not_negative =
       producer != nullptr && producer->kind == OpKind::kClip && producer->clip_lo >= 0;
-  const bool neutral = pending.pad_value <= std::numeric_limits<float>::lowest() ||
-                       (pending.pad_value <= 0 && not_negative);
-  const auto sees_pixels = [](uint32_t pads, uint32_t kernel, uint32_t dilation) {
-    return dilation == 1 && pads < kernel;
-  };
-  return neutral &&
-         sees_pixels(
-             std::max(pending.pad_top + window.pad_top, pending.pad_bottom + window.pad_bottom),
-             window.kernel_h, window.dilation_h) &&
-         sees_pixels(
-             std::max(pending.pad_left + window.pad_left, pending.pad_right + window.pad_right),
-             window.kernel_w, window.dilation_w);
+  return x.pending.pad_value <= std::numeric_limits<float>::lowest() ||
+         (x.pending.pad_value <= 0 && not_negative);
+}
+
+Result<Window> ReadPoolWindow(const OperatorContext& context, const Shape& in) {
+  MPQ_ASSIGN_OR_RETURN(const Window window, ReadWindow(context, {}, in));
+  if (window.dilation_h != 1 || window.dilation_w != 1) {
+    return Error(ErrorCode::kUnsupported, "dilations are not supported in pools");
+  }
+  if (!SeesPixels(window)) {
+    return Error(ErrorCode::kCorrupt, "the padding is not smaller than the kernel");
+  }
+  return window;
 }
 
 Result<Value> ConvertMaxPool(OperatorContext& context) {
   MPQ_ASSIGN_OR_RETURN(Activation * input, PoolInput(context));
-  MPQ_ASSIGN_OR_RETURN(Window window, ReadWindow(context, {}, input->shape));
+  MPQ_ASSIGN_OR_RETURN(Window window, ReadPoolWindow(context, input->shape));
   Activation x = *input;
-  if (CanTakeOver(x.pending, window) && IsNeutralForMax(context, x, window)) {
+  if (CanTakeOver(x.pending, window) && IsNeutralForMax(context, x)) {
     TakeOverPads(window, x.pending);
   } else {
     MPQ_RETURN_IF_ERROR(context.builder.Settle(*input));
@@ -64,10 +73,7 @@ Result<Value> ConvertMaxPool(OperatorContext& context) {
 
 Result<Value> ConvertAveragePool(OperatorContext& context) {
   MPQ_ASSIGN_OR_RETURN(Activation * input, PoolInput(context));
-  MPQ_ASSIGN_OR_RETURN(Window window, ReadWindow(context, {}, input->shape));
-  if (window.dilation_h != 1 || window.dilation_w != 1) {
-    return Error(ErrorCode::kUnsupported, "dilations are not supported");
-  }
+  MPQ_ASSIGN_OR_RETURN(Window window, ReadPoolWindow(context, input->shape));
   bool count_include_pad = context.attributes.Int("count_include_pad", 0) != 0;
   const bool own_pads =
       (window.pad_top | window.pad_left | window.pad_bottom | window.pad_right) != 0;
@@ -125,15 +131,17 @@ Result<std::vector<bool>> ReducedDims(const OperatorContext& context, const View
     }
     reduced[*dim] = true;
   }
-  for (size_t dim = 0; dim < view.rank(); ++dim) {
+  bool pixels_only = !axes.empty() && !reduced[0];
+  for (size_t dim = 1; dim < view.rank(); ++dim) {
+    if (reduced[dim] && view.ChannelDim() == dim) pixels_only = false;
     for (const Axis axis : view.axes(dim)) {
-      if (reduced[dim] == (axis == Axis::kChannels)) reduced[0] = true;
+      const bool is_pixel_axis = axis != Axis::kChannels;
+      if (reduced[dim] != is_pixel_axis) pixels_only = false;
     }
-    if (reduced[dim] && view.ChannelDim() == dim) reduced[0] = true;
   }
-  if (axes.empty() || reduced[0]) {
+  if (!pixels_only) {
     return Error(ErrorCode::kUnsupported,
-                 "only reductions over height and width are supported, not ", "axes ",
+                 "only reductions over all of height and width are supported, not axes ",
                  DimsText(axes), " of ", DimsText(view.dims()));
   }
   return reduced;

@@ -122,24 +122,29 @@ inline Sums LoadSums(const void* memory) {
           _mm512_load_si512(bytes + 192)};
 }
 
-// Outputs [first, first + kOutputs), kOutputs 1 or 4.
-template <int kOutputs>
+// Outputs [first, first + kOutputs), kOutputs 1 or 4. kTaps: kernel_w if there is one tap group and
+// the loop shall be unrolled, else 0.
+template <int kOutputs, int kTaps>
 inline void ComputeOutputs(const DepthwiseTile& tile, const Requantise& r, uint32_t first) {
   Sums sums0 = LoadSums(tile.params->start);
   Sums sums1 = sums0;
   Sums sums2 = sums0;
   Sums sums3 = sums0;
+  const size_t step = tile.output_step;
   const std::byte* weights = tile.weights;
-  const std::byte* tap = tile.columns + first * tile.output_step;
-  for (uint32_t kx = 0; kx < tile.kernel_w; ++kx) {
+  const std::byte* tap = tile.columns + first * step;
+  const uint32_t taps = kTaps == 0 ? tile.kernel_w : kTaps;
+  const uint32_t groups = kTaps == 0 ? tile.groups : 1;
+#pragma GCC unroll 3
+  for (uint32_t kx = 0; kx < taps; ++kx) {
     const std::byte* values = tap;
-    for (uint32_t group = 0; group < tile.groups; ++group) {
+    for (uint32_t group = 0; group < groups; ++group) {
       const Sums w = LoadSums(weights);
       MultiplyAdd(sums0, values, w);
       if constexpr (kOutputs == 4) {
-        MultiplyAdd(sums1, values + tile.output_step, w);
-        MultiplyAdd(sums2, values + 2 * tile.output_step, w);
-        MultiplyAdd(sums3, values + 3 * tile.output_step, w);
+        MultiplyAdd(sums1, values + step, w);
+        MultiplyAdd(sums2, values + 2 * step, w);
+        MultiplyAdd(sums3, values + 3 * step, w);
       }
       weights += 256;
       values += 256;
@@ -154,13 +159,22 @@ inline void ComputeOutputs(const DepthwiseTile& tile, const Requantise& r, uint3
   }
 }
 
+template <int kTaps>
+void Compute(const DepthwiseTile& tile) {
+  const Requantise r(tile);
+  uint32_t i = 0;
+  for (; i + 4 <= tile.outputs; i += 4) ComputeOutputs<4, kTaps>(tile, r, i);
+  for (; i < tile.outputs; ++i) ComputeOutputs<1, kTaps>(tile, r, i);
+}
+
 }  // namespace
 
 void ComputeDepthwiseAvx512Vnni(const DepthwiseTile& tile) {
-  const Requantise r(tile);
-  uint32_t i = 0;
-  for (; i + 4 <= tile.outputs; i += 4) ComputeOutputs<4>(tile, r, i);
-  for (; i < tile.outputs; ++i) ComputeOutputs<1>(tile, r, i);
+  if (tile.kernel_w == 3 && tile.groups == 1) {
+    Compute<3>(tile);
+  } else {
+    Compute<0>(tile);
+  }
 }
 
 }  // namespace mpq

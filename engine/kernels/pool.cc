@@ -50,8 +50,8 @@ struct TapRange {
   // The number of taps at positions below `limit`.
   static uint32_t Below(int64_t start, int64_t limit, uint32_t kernel, uint32_t dilation) {
     if (limit <= start) return 0;
-    return static_cast<uint32_t>(
-        std::min<int64_t>(kernel, (limit - start + dilation - 1) / dilation));
+    if (limit - start > int64_t{kernel - 1} * dilation) return kernel;
+    return static_cast<uint32_t>((limit - start + dilation - 1) / dilation);
   }
 };
 
@@ -138,41 +138,6 @@ void MaxPool(const Step& step, uint32_t first, uint32_t last, std::byte*) {
   }
 }
 
-// Codes of `count` sums. `sums` has a vector's length to spare.
-void AverageSums(const Step& step, const pool::Average& average, const int32_t* sums, size_t count,
-                 uint8_t* dst) {
-  if (average.count > pool::kMaxDoubleCount) {
-    for (size_t i = 0; i < count; ++i) {
-      dst[i] = AverageCode(sums[i] + average.sum_offset, average.count, step.node->multiplier[0],
-                           step.node->shift, step.dst_tensor->zero_point, step.node->code_lo,
-                           step.node->code_hi);
-    }
-    return;
-  }
-  const hn::ScalableTag<double> d;
-  const hn::Rebind<int32_t, decltype(d)> d32;
-  const size_t lanes = hn::Lanes(d);
-  const auto offset = hn::Set(d32, average.sum_offset);
-  const auto m = hn::Set(d, average.m);
-  const auto half = hn::Set(d, average.half);
-  const auto unshift = hn::Set(d, average.unshift);
-  const auto inverse_count = hn::Set(d, average.inverse_count);
-  const auto zero_point = hn::Set(d, step.dst_tensor->zero_point);
-  const auto lo = hn::Set(d, step.node->code_lo);
-  const auto hi = hn::Set(d, step.node->code_hi);
-  for (size_t i = 0; i < count; i += lanes) {
-    const auto sum = hn::PromoteTo(d, hn::LoadU(d32, sums + i) + offset);
-    const auto units = hn::Floor((sum * m + half) * unshift);
-    const auto steps = hn::Floor((units + hn::Set(d, 0.5)) * inverse_count);
-    const auto code = hn::Min(hn::Max(steps + zero_point, lo), hi);
-    HWY_ALIGN int32_t codes[hn::MaxLanes(hn::ScalableTag<double>())];
-    hn::Store(hn::DemoteTo(d32, code), d32, codes);
-    for (size_t j = 0; j < std::min(lanes, count - i); ++j) {
-      dst[i + j] = static_cast<uint8_t>(codes[j]);
-    }
-  }
-}
-
 using D16 = hn::ScalableTag<uint16_t>;
 using D32 = hn::RepartitionToWide<D16>;
 using D8 = hn::Rebind<uint8_t, D16>;
@@ -187,6 +152,39 @@ HWY_INLINE void AddSums(hn::Vec<D16> sum, int32_t* sums) {
   const auto upper = hn::PromoteTo(d32, hn::UpperHalf(half, sum));
   hn::StoreU(hn::LoadU(d32, sums) + lower, d32, sums);
   hn::StoreU(hn::LoadU(d32, sums + lanes) + upper, d32, sums + lanes);
+}
+
+// Writes the codes of `count` of kSumLanes sums.
+HWY_INLINE void AverageSums(const Step& step, const pool::Average& average, const int32_t* sums,
+                            size_t count, uint8_t* dst) {
+  if (average.count > pool::kMaxDoubleCount) {
+    for (size_t i = 0; i < count; ++i) {
+      dst[i] = AverageCode(sums[i] + average.sum_offset, average.count, step.node->multiplier[0],
+                           step.node->shift, step.dst_tensor->zero_point, step.node->code_lo,
+                           step.node->code_hi);
+    }
+    return;
+  }
+  const hn::ScalableTag<double> d;
+  const hn::Rebind<int32_t, decltype(d)> d32;
+  const hn::Rebind<uint8_t, decltype(d)> d8;
+  const auto offset = hn::Set(d32, average.sum_offset);
+  const auto m = hn::Set(d, average.m);
+  const auto half = hn::Set(d, average.half);
+  const auto unshift = hn::Set(d, average.unshift);
+  const auto inverse_count = hn::Set(d, average.inverse_count);
+  const auto zero_point = hn::Set(d, step.dst_tensor->zero_point);
+  const auto lo = hn::Set(d, step.node->code_lo);
+  const auto hi = hn::Set(d, step.node->code_hi);
+  HWY_ALIGN uint8_t codes[kSumLanes];
+  for (size_t i = 0; i < kSumLanes; i += hn::Lanes(d)) {
+    const auto sum = hn::PromoteTo(d, hn::Load(d32, sums + i) + offset);
+    const auto units = hn::Floor((sum * m + half) * unshift);
+    const auto steps = hn::Floor((units + hn::Set(d, 0.5)) * inverse_count);
+    const auto code = hn::Min(hn::Max(steps + zero_point, lo), hi);
+    hn::StoreU(hn::DemoteTo(d8, hn::DemoteTo(d32, code)), d8, codes + i);
+  }
+  StoreFirst(hn::Load(D8(), codes), D8(), count, dst);
 }
 
 void AvgPool(const Step& step, uint32_t first, uint32_t last, std::byte*) {

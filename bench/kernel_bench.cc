@@ -156,8 +156,8 @@ KernelBenchResult KernelBench(const KernelBenchShape& shape, int bits, Isa isa, 
     now = Clock::now();
     times.push_back(std::chrono::duration<double, std::micro>(now - start).count());
   }
-  std::nth_element(times.begin(), times.begin() + times.size() / 2, times.end());
-  return {layer.kernel().name, layer.macs(), times[times.size() / 2]};
+  std::sort(times.begin(), times.end());
+  return {layer.kernel().name, layer.macs(), times[times.size() / 2], times.front()};
 }
 
 }  // namespace mpq

@@ -109,6 +109,7 @@ inline void StoreCodes(uint8_t* dst, __m128i codes, uint32_t channels) {
 
 template <int kRows, int kBlocks>
 void ComputeTile(const GemmTile& tile) {
+  constexpr bool kFewRows = kRows <= 3;
 #define MPQ_DECLARE(i) __m512i a##i = _mm512_setzero_si512(), b##i = a##i;
   MPQ_FOR_ROWS(MPQ_DECLARE)
 #undef MPQ_DECLARE
@@ -116,7 +117,8 @@ void ComputeTile(const GemmTile& tile) {
   if (tile.first) {
     const __m512i start0 = _mm512_load_si512(tile.channels[0].start);
     const __m512i start1 = _mm512_load_si512(tile.channels[kBlocks - 1].start);
-#define MPQ_START(i) a##i = start0, b##i = start1;
+#define MPQ_START(i) \
+  if constexpr (i < kRows) a##i = start0, b##i = start1;
     MPQ_FOR_ROWS(MPQ_START)
 #undef MPQ_START
   } else {
@@ -136,19 +138,49 @@ void ComputeTile(const GemmTile& tile) {
 #define MPQ_ROW_POINTER(i) const uint8_t* row##i = rows[i < kRows ? i : 0];
     MPQ_FOR_ROWS(MPQ_ROW_POINTER)
 #undef MPQ_ROW_POINTER
-    for (size_t k = 0; k < run_bytes; k += 4) {
+    size_t k = 0;
+// Row i's quad at byte `at` of the run, into accumulators j.
+#define MPQ_MULTIPLY(i, j, at)                                                   \
+  if constexpr (i < kRows) {                                                     \
+    const __m512i quad = BroadcastQuad(row##i + (at));                           \
+    a##j = _mm512_dpbusd_epi32(a##j, quad, levels0);                             \
+    if constexpr (kBlocks == 2) b##j = _mm512_dpbusd_epi32(b##j, quad, levels1); \
+  }
+    if constexpr (kFewRows) {
+      // Every second quad goes to accumulators of its own: else each instruction would wait for
+      // the result of the one before.
+      for (; k + 8 <= run_bytes; k += 8) {
+        __m512i levels0 = _mm512_load_si512(panel);
+        __m512i levels1 = _mm512_load_si512(panel + 64 * (kBlocks - 1));
+        MPQ_MULTIPLY(0, 0, k)
+        MPQ_MULTIPLY(1, 1, k)
+        MPQ_MULTIPLY(2, 2, k)
+        levels0 = _mm512_load_si512(panel + 64 * kBlocks);
+        levels1 = _mm512_load_si512(panel + 64 * (2 * kBlocks - 1));
+        MPQ_MULTIPLY(0, 4, k + 4)
+        MPQ_MULTIPLY(1, 5, k + 4)
+        MPQ_MULTIPLY(2, 6, k + 4)
+        panel += 2 * 64 * kBlocks;
+      }
+    }
+    for (; k < run_bytes; k += 4) {
       const __m512i levels0 = _mm512_load_si512(panel);
       const __m512i levels1 = _mm512_load_si512(panel + 64 * (kBlocks - 1));
       panel += 64 * kBlocks;
-#define MPQ_MULTIPLY(i)                                                          \
-  if constexpr (i < kRows) {                                                     \
-    const __m512i quad = BroadcastQuad(row##i + k);                              \
-    a##i = _mm512_dpbusd_epi32(a##i, quad, levels0);                             \
-    if constexpr (kBlocks == 2) b##i = _mm512_dpbusd_epi32(b##i, quad, levels1); \
-  }
-      MPQ_FOR_ROWS(MPQ_MULTIPLY)
-#undef MPQ_MULTIPLY
+#define MPQ_MULTIPLY_ROW(i) MPQ_MULTIPLY(i, i, k)
+      MPQ_FOR_ROWS(MPQ_MULTIPLY_ROW)
+#undef MPQ_MULTIPLY_ROW
     }
+#undef MPQ_MULTIPLY
+  }
+  if constexpr (kFewRows) {
+#define MPQ_ADD_SUMS(i, j)             \
+  a##i = _mm512_add_epi32(a##i, a##j); \
+  b##i = _mm512_add_epi32(b##i, b##j);
+    MPQ_ADD_SUMS(0, 4)
+    MPQ_ADD_SUMS(1, 5)
+    MPQ_ADD_SUMS(2, 6)
+#undef MPQ_ADD_SUMS
   }
 
   if (!tile.last) {

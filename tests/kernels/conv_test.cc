@@ -484,6 +484,24 @@ TEST_CASE("fast convolutions equal the reference: dense layers, decoded in chunk
   }
 }
 
+TEST_CASE("fast convolutions equal the reference: few positions, decoded in chunks of runs") {
+  for (const uint32_t in_channels : {129u, 300u, 1156u}) {
+    for (const bool extreme : {false, true}) {
+      ConvCase c;
+      c.height = c.width = 7;
+      c.in_channels = in_channels;
+      c.out_channels = 40;
+      c.window.kernel_h = c.window.kernel_w = 3;
+      c.window.pad_top = c.window.pad_left = c.window.pad_bottom = c.window.pad_right = 1;
+      c.src_zero_point = 128;
+      c.level_set = LevelSetKind::kTable;
+      c.bits = 0;
+      c.extreme = extreme;
+      CheckAgainstReference(c);
+    }
+  }
+}
+
 TEST_CASE("fast convolutions equal the reference: stems on packed pixels") {
   for (const uint32_t channels : {1u, 2u, 3u, 4u, 5u}) {
     for (const uint32_t kernel : {1u, 3u, 4u, 7u, 11u}) {
@@ -501,6 +519,31 @@ TEST_CASE("fast convolutions equal the reference: stems on packed pixels") {
         c.src_zero_point = 114;
         c.bits = 8;
         CheckAgainstReference(c);
+      }
+    }
+  }
+}
+
+TEST_CASE("the registry takes the kernel of the chosen instruction set, and says why not others") {
+  for (const Isa isa : SupportedIsas()) {
+    if (isa == Isa::kAmx || isa == Isa::kI8mm) continue;  // served by kernels of smaller sets
+    const bool dot_product = isa == Isa::kAvxVnni || isa == Isa::kAvx512Vnni || isa >= Isa::kNeon;
+    for (const int bits : {4, 8}) {
+      ConvCase c;
+      c.bits = bits;
+      RandomConv conv(c);
+      Step step = conv.step();
+      ChooseKernel(step, isa);
+      REQUIRE(step.kernel != nullptr);
+      const std::string name(IsaName(isa));
+      // 8-bit levels reach -128: two products leave 16 bits.
+      const std::string way = bits == 8 && !dot_product ? "conv.gemm16." : "conv.gemm.";
+      CHECK(step.kernel->name == (isa == Isa::kScalar ? "conv.ref" : way + name));
+      size_t before = 0;
+      while (KernelsFor(OpKind::kConv)[before] != step.kernel) ++before;
+      CHECK(step.refusals.size() == before);
+      for (const std::string& refusal : step.refusals) {
+        CHECK(refusal.find(": ") + 2 < refusal.size());
       }
     }
   }

@@ -1,0 +1,165 @@
+#include "apps/image_container.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <optional>
+#include <string_view>
+
+#include "format/message.h"
+
+namespace mpq {
+namespace {
+
+using Bytes = std::span<const uint8_t>;
+
+constexpr std::string_view kJpegMagic = "\xff\xd8\xff";
+constexpr std::string_view kPngMagic = "\x89PNG\r\n\x1a\n";
+constexpr std::string_view kExifMagic("Exif\0\0", 6);
+
+bool StartsWith(Bytes bytes, std::string_view magic) {
+  return bytes.size() >= magic.size() && std::memcmp(bytes.data(), magic.data(), magic.size()) == 0;
+}
+
+uint32_t BigEndian(Bytes bytes, size_t count) {
+  uint32_t value = 0;
+  for (size_t i = 0; i < count; ++i) value = value << 8 | bytes[i];
+  return value;
+}
+
+// A TIFF structure, as EXIF data is one: 2 or 4 bytes in the byte order its head announces.
+class Tiff {
+ public:
+  explicit Tiff(Bytes bytes) : bytes_(bytes), little_(StartsWith(bytes, "II*")) {}
+
+  bool valid() const { return little_ || StartsWith(bytes_, std::string_view("MM\0*", 4)); }
+  std::optional<uint32_t> Read(size_t offset, size_t count) const {
+    if (offset > bytes_.size() || count > bytes_.size() - offset) return std::nullopt;
+    uint32_t value = 0;
+    for (size_t i = 0; i < count; ++i) {
+      value = value << 8 | bytes_[offset + (little_ ? count - 1 - i : i)];
+    }
+    return value;
+  }
+
+ private:
+  Bytes bytes_;
+  bool little_;
+};
+
+// The orientation tag of the first image file directory (TIFF 6.0, section 2; tag 274).
+int TiffOrientation(Bytes bytes) {
+  const Tiff tiff(bytes);
+  const auto directory = tiff.valid() ? tiff.Read(4, 4) : std::nullopt;
+  const auto entries = directory ? tiff.Read(*directory, 2) : std::nullopt;
+  for (uint32_t i = 0; entries && i < *entries; ++i) {
+    const size_t entry = size_t{*directory} + 2 + size_t{i} * 12;
+    const auto tag = tiff.Read(entry, 2);
+    if (!tag) return 1;
+    if (*tag != 274) continue;
+    const uint32_t value = tiff.Read(entry + 8, 2).value_or(1);
+    return value >= 1 && value <= 8 ? static_cast<int>(value) : 1;
+  }
+  return 1;
+}
+
+// Calls f(marker, payload) for the segments between start of image and the first scan, until it
+// returns true. Returns the offset behind the last segment.
+template <typename F>
+size_t WalkJpeg(Bytes file, F f) {
+  constexpr uint8_t kStartOfScan = 0xda;
+  size_t at = 2;
+  while (at + 4 <= file.size() && file[at] == 0xff) {
+    if (file[at + 1] == 0xff) {  // fill byte
+      ++at;
+      continue;
+    }
+    const uint8_t marker = file[at + 1];
+    const size_t length = BigEndian(file.subspan(at + 2), 2);
+    if (length < 2 || length > file.size() - at - 2) break;
+    const bool stop = f(marker, file.subspan(at + 4, length - 2));
+    at += 2 + length;
+    if (stop || marker == kStartOfScan) break;
+  }
+  return at;
+}
+
+// Calls f(type, chunk data, crc) for all whole chunks until it returns true. Returns whether it
+// did.
+template <typename F>
+bool WalkPng(Bytes file, F f) {
+  size_t at = kPngMagic.size();
+  while (file.size() - at >= 12) {
+    const size_t length = BigEndian(file.subspan(at), 4);
+    if (length > file.size() - at - 12) return false;
+    const Bytes type_and_data = file.subspan(at + 4, length + 4);
+    if (f(type_and_data, BigEndian(file.subspan(at + 8 + length), 4))) return true;
+    at += 12 + length;
+  }
+  return false;
+}
+
+uint32_t PngCrc(Bytes bytes) {
+  static const std::array<uint32_t, 256> table = [] {
+    std::array<uint32_t, 256> t{};
+    for (uint32_t i = 0; i < 256; ++i) {
+      t[i] = i;
+      for (int bit = 0; bit < 8; ++bit) t[i] = t[i] >> 1 ^ (t[i] & 1 ? 0xedb88320u : 0);
+    }
+    return t;
+  }();
+  uint32_t crc = ~0u;
+  for (uint8_t byte : bytes) crc = table[(crc ^ byte) & 0xff] ^ crc >> 8;
+  return ~crc;
+}
+
+Status CheckPng(Bytes file) {
+  Status status;
+  const bool ended = WalkPng(file, [&](Bytes chunk, uint32_t crc) {
+    if (PngCrc(chunk) != crc) {
+      status = Error(ErrorCode::kCorrupt, "PNG chunk ",
+                     std::string_view(reinterpret_cast<const char*>(chunk.data()), 4),
+                     ": wrong checksum");
+    }
+    return !status.ok() || StartsWith(chunk, "IEND");
+  });
+  if (!ended) return Error(ErrorCode::kTruncated, "PNG ends early");
+  return status;
+}
+
+// Inside a scan 0xff is followed by 0 or a restart number, so the marker is no picture data.
+Status CheckJpeg(Bytes file) {
+  constexpr uint8_t kEndOfImage[] = {0xff, 0xd9};
+  const size_t scan = std::min(WalkJpeg(file, [](uint8_t, Bytes) { return false; }), file.size());
+  const auto end = std::search(file.begin() + scan, file.end(), kEndOfImage, kEndOfImage + 2);
+  if (end == file.end()) return Error(ErrorCode::kTruncated, "JPEG ends early");
+  return Status();
+}
+
+}  // namespace
+
+int ExifOrientation(Bytes file) {
+  int orientation = 1;
+  if (StartsWith(file, kJpegMagic)) {
+    WalkJpeg(file, [&](uint8_t marker, Bytes payload) {
+      if (marker != 0xe1 || !StartsWith(payload, kExifMagic)) return false;
+      orientation = TiffOrientation(payload.subspan(kExifMagic.size()));
+      return true;
+    });
+  } else if (StartsWith(file, kPngMagic)) {
+    WalkPng(file, [&](Bytes chunk, uint32_t) {
+      if (!StartsWith(chunk, "eXIf")) return false;
+      orientation = TiffOrientation(chunk.subspan(4));
+      return true;
+    });
+  }
+  return orientation;
+}
+
+Status CheckContainer(Bytes file) {
+  if (StartsWith(file, kJpegMagic)) return CheckJpeg(file);
+  if (StartsWith(file, kPngMagic)) return CheckPng(file);
+  return Status();
+}
+
+}  // namespace mpq

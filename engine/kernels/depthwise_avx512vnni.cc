@@ -122,9 +122,9 @@ inline Sums LoadSums(const void* memory) {
           _mm512_load_si512(bytes + 192)};
 }
 
-// Outputs [first, first + kOutputs), kOutputs 1 or 4. kTaps: kernel_w if there is one tap group and
-// the loop shall be unrolled, else 0.
-template <int kOutputs, int kTaps>
+// Outputs [first, first + kOutputs), kOutputs 1 or 4. kTaps x kGroups: kernel_w and groups of
+// usual kernels, for which the loops are unrolled, or 0.
+template <int kOutputs, uint32_t kTaps, uint32_t kGroups>
 inline void ComputeOutputs(const DepthwiseTile& tile, const Requantise& r, uint32_t first) {
   Sums sums0 = LoadSums(tile.params->start);
   Sums sums1 = sums0;
@@ -134,10 +134,11 @@ inline void ComputeOutputs(const DepthwiseTile& tile, const Requantise& r, uint3
   const std::byte* weights = tile.weights;
   const std::byte* tap = tile.columns + first * step;
   const uint32_t taps = kTaps == 0 ? tile.kernel_w : kTaps;
-  const uint32_t groups = kTaps == 0 ? tile.groups : 1;
-#pragma GCC unroll 3
+  const uint32_t groups = kTaps == 0 ? tile.groups : kGroups;
+#pragma GCC unroll 5
   for (uint32_t kx = 0; kx < taps; ++kx) {
     const std::byte* values = tap;
+#pragma GCC unroll 2
     for (uint32_t group = 0; group < groups; ++group) {
       const Sums w = LoadSums(weights);
       MultiplyAdd(sums0, values, w);
@@ -159,21 +160,23 @@ inline void ComputeOutputs(const DepthwiseTile& tile, const Requantise& r, uint3
   }
 }
 
-template <int kTaps>
+template <uint32_t kTaps, uint32_t kGroups>
 void Compute(const DepthwiseTile& tile) {
   const Requantise r(tile);
   uint32_t i = 0;
-  for (; i + 4 <= tile.outputs; i += 4) ComputeOutputs<4, kTaps>(tile, r, i);
-  for (; i < tile.outputs; ++i) ComputeOutputs<1, kTaps>(tile, r, i);
+  for (; i + 4 <= tile.outputs; i += 4) ComputeOutputs<4, kTaps, kGroups>(tile, r, i);
+  for (; i < tile.outputs; ++i) ComputeOutputs<1, kTaps, kGroups>(tile, r, i);
 }
 
 }  // namespace
 
 void ComputeDepthwiseAvx512Vnni(const DepthwiseTile& tile) {
   if (tile.kernel_w == 3 && tile.groups == 1) {
-    Compute<3>(tile);
+    Compute<3, 1>(tile);
+  } else if (tile.kernel_w == 5 && tile.groups == 2) {
+    Compute<5, 2>(tile);
   } else {
-    Compute<0>(tile);
+    Compute<0, 0>(tile);
   }
 }
 

@@ -14,8 +14,9 @@ namespace {
 constexpr size_t kColumnBytes = 20 * 1024;
 // Windows whose columns alone take more than this are left to the reference.
 constexpr size_t kMaxWindowBytes = 1024 * 1024;
-// An item has at least so many output pixels, or decoding its weights would show.
-constexpr uint32_t kItemPixels = 1024;
+// Output pixels of an item, roughly. Only the first item of a thread's share decodes the weights of
+// its channel group again, so items may be small.
+constexpr uint32_t kItemPixels = 256;
 
 constexpr uint32_t DivideRoundUp(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
 constexpr size_t RoundUp(size_t x, size_t multiple) {

@@ -54,7 +54,7 @@ std::vector<std::string> ModulePaths() {
   const std::string library = LibraryFolder();
   if (!library.empty() && library != program) {
     folders.push_back(library);
-    folders.push_back(library + "/onednn");
+    folders.push_back(library + "/../onednn");
   }
   std::vector<std::string> paths;
   for (const std::string& folder : folders) paths.push_back(folder + '/' + kFloatModuleFile);

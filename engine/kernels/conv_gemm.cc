@@ -17,10 +17,10 @@ namespace {
 constexpr uint32_t kChunkQuads = 288;
 // That way needs all tiles' sums in scratch: at most so many positions an item.
 constexpr uint32_t kChunkedPositions = 64;
-// Items beyond this many do not balance threads better, and each decodes its panel again when it
-// falls to another thread than its neighbour, so an item must not be small either.
-constexpr uint32_t kWantedItems = 32;
-constexpr uint32_t kMinItemPositions = 224;
+// Threads take contiguous shares of the items, so small items balance them better and cost little:
+// a panel is decoded again only where another thread takes over the column.
+constexpr uint32_t kWantedItems = 64;
+constexpr uint32_t kMinItemPositions = 56;
 // kQuads16 panels are widened from int8 in steps of so many tiles.
 constexpr size_t kWidenedTiles = 16;
 // Activations are read in quads, so up to 3 bytes past a run.

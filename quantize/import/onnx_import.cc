@@ -40,8 +40,9 @@ std::string SupportedOperators() {
   return names;
 }
 
+// QuantizeLinear, DequantizeLinear, DynamicQuantizeLinear, QLinearConv, ConvInteger, ...
 bool IsQuantisedOperator(const std::string& op) {
-  return op.find("QuantizeLinear") != std::string::npos || op.starts_with("QLinear") ||
+  return op.find("uantizeLinear") != std::string::npos || op.starts_with("QLinear") ||
          op.ends_with("Integer");
 }
 

@@ -176,8 +176,7 @@ std::vector<uint8_t> ProvenanceSection(const Provenance& provenance) {
 
 }  // namespace
 
-Result<std::vector<uint8_t>> SerializeModel(const ModelData& model) {
-  MPQ_RETURN_IF_ERROR(Validate(model));
+std::vector<uint8_t> SerializeUnchecked(const ModelData& model) {
   std::vector<std::pair<SectionId, std::vector<uint8_t>>> contents;
   contents.emplace_back(SectionId::kGraph, GraphSection(model.graph));
   if (model.graph.is_float()) {
@@ -200,7 +199,12 @@ Result<std::vector<uint8_t>> SerializeModel(const ModelData& model) {
     section.bytes = bytes;
     sections.push_back(section);
   }
-  std::vector<uint8_t> file = AssembleSections(sections);
+  return AssembleSections(sections);
+}
+
+Result<std::vector<uint8_t>> SerializeModel(const ModelData& model) {
+  MPQ_RETURN_IF_ERROR(Validate(model));
+  std::vector<uint8_t> file = SerializeUnchecked(model);
   if (file.size() > wire::kMaxFileBytes) {
     return Error(ErrorCode::kLimitExceeded, "the file would have ", file.size(),
                  " bytes, the limit is ", wire::kMaxFileBytes);

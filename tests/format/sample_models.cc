@@ -24,16 +24,15 @@ TwoRegionShape ShapeFor(int bits, uint32_t choice) {
   return shape;
 }
 
-// Levels that grow away from 0, as those of Lloyd-Max do: r * (r + 1) / 2 scaled into int8.
+// Levels that grow away from 0, as those of Lloyd-Max do; in steps of 3 where int8 is too small.
 std::vector<int8_t> TableOf(int bits) {
   const int count = 1 << bits;
   const int zero = bits == 1 ? 0 : count / 2;
   std::vector<int8_t> table;
   for (int code = 0; code < count; ++code) {
-    const int rank = code - zero;
-    const int magnitude =
-        bits == 6 ? 3 * std::abs(rank) : std::abs(rank) * (std::abs(rank) + 1) / 2;
-    table.push_back(static_cast<int8_t>(rank < 0 ? -magnitude : magnitude));
+    const int rank = std::abs(code - zero);
+    const int magnitude = bits >= 5 ? 3 * rank : rank * (rank + 1) / 2;
+    table.push_back(static_cast<int8_t>(code < zero ? -magnitude : magnitude));
   }
   return table;
 }

@@ -51,7 +51,6 @@ struct Arguments {
   bool float_model = false;
   bool dry_run = false;
   bool json = false;
-  bool no_equalize = false;
   QuantizeOptions quantize;
 };
 
@@ -154,6 +153,7 @@ Result<Outcome> Run(const Arguments& arguments, ModelData model) {
   }
   if (arguments.float_model) {
     PrepareFloatModel(model);
+    model.provenance.emplace_back("method", "float");
     outcome.is_float = true;
     MPQ_ASSIGN_OR_RETURN(outcome.quantized.size, MeasureSize(model));
     outcome.quantized.model = std::move(model);
@@ -259,9 +259,9 @@ void AddOptions(CLI::App& app, Arguments& a) {
   app.add_option("--layer", a.layers, "REGEX=BITS: layers by name; may be repeated, later ones win")
       ->allow_extra_args(false);
   app.add_option("--activation-range", a.range, "minmax, percentile or mse")->capture_default_str();
-  app.add_flag("--no-equalize", a.no_equalize, "leave channels as they are");
+  app.add_flag("--equalize", q.equalize, "even out channels between convolutions");
   app.add_option("--bias-images", q.bias_images,
-                 "images for the correction of biases; 0: from weights and means alone")
+                 "images to run for correcting biases layer by layer; 0: from weights alone")
       ->capture_default_str();
   app.add_option("--seed", q.seed, "chooses the calibration images")->capture_default_str();
   AddThreadsOption(app, q.threads);
@@ -280,7 +280,6 @@ Status CheckArguments(Arguments& a) {
     a.quantize.bit_widths.layers.push_back(*std::move(rule));
   }
   MPQ_RETURN_IF_ERROR(MakeMethod(a.quantize.method).status());
-  a.quantize.equalize = !a.no_equalize;
   if (!a.dry_run && a.target.empty()) {
     return Error(ErrorCode::kInvalidArgument, "-o is missing: where to write the model");
   }

@@ -35,6 +35,8 @@ TEST_CASE("the same bytes for any number of threads, and for every run") {
   const CalibrationImages images = RandomImages(19, 16, 16, 5);
   QuantizeOptions options;
   options.bit_widths.weights = 4;
+  options.equalize = true;
+  options.bias_images = 10;
   std::vector<std::vector<uint8_t>> files;
   for (const uint32_t threads : {1u, 2u, 5u, 1u}) {
     options.threads = threads;
@@ -52,7 +54,10 @@ TEST_CASE("8 bits agree with float; progress counts to the end") {
     CHECK(done <= total);
     if (done == total) finished.insert(stage);
   };
-  const auto quantized = Quantize(SmallModel(), images, QuantizeOptions(), progress);
+  QuantizeOptions options;
+  options.equalize = true;
+  options.bias_images = 16;
+  const auto quantized = Quantize(SmallModel(), images, options, progress);
   REQUIRE_MESSAGE(quantized.ok(), quantized.status().message());
   CHECK(quantized->agreement.num_images == 40);
   CHECK(quantized->agreement.fraction() >= 0.9);
@@ -125,7 +130,7 @@ TEST_CASE("a float model with values that are not finite names the tensor") {
   bias[3] = std::numeric_limits<float>::infinity();
   model.graph.weights.back().bias = bias;
   const auto quantized = Quantize(model, RandomImages(4, 16, 16, 7), QuantizeOptions(), Progress());
-  CHECK(quantized.status().message() == "tensor 't12': values are not finite");
+  CHECK(quantized.status().message() == "tensor 't13': values are not finite");
 }
 
 }  // namespace

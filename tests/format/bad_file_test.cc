@@ -44,7 +44,7 @@ constexpr size_t kSizeAt = 16;
 size_t EntryAt(size_t i) { return wire::kHeaderBytes + i * wire::kTableEntryBytes; }
 
 struct FrameFault {
-  const char* name;
+  std::string name;
   std::function<void(Bytes&)> fault;
   bool sign;  // make the header's checksum right again
   ErrorCode code;
@@ -91,7 +91,7 @@ const std::vector<FrameFault>& FrameFaults() {
        ErrorCode::kCorrupt, "expected"},
       {"a section beyond the end", [](Bytes& f) { Poke(f, EntryAt(0) + 16, ~uint64_t{0}, 8); },
        true, ErrorCode::kCorrupt, "exceeds the file"},
-      {"the last section shorter", [](Bytes& f) { Poke(f, EntryAt(5) + 16, 0, 8); }, true,
+      {"the last section shorter", [](Bytes& f) { --f[EntryAt(5) + 16]; }, true,
        ErrorCode::kCorrupt, "not zero"},
       {"sections in another order", [](Bytes& f) { Poke(f, EntryAt(0), 4, 4); }, true,
        ErrorCode::kCorrupt, "ascending"},
@@ -114,7 +114,7 @@ const std::vector<FrameFault>& FrameFaults() {
 }
 
 struct SectionFault {
-  const char* name;
+  std::string name;
   std::function<void(Sections&)> fault;
   ErrorCode code;
   const char* fragment;
@@ -178,7 +178,7 @@ const std::vector<SectionFault>& SectionFaults() {
        "number of nodes is 4096"},
       {"more weights than bytes", Replace(SectionId::kGraph, {0, 0, 0x80, 0x20, 0, 0}), kCorrupt,
        "number of weights is 4096"},
-      {"no tensors", Replace(SectionId::kGraph, {0, 0, 0, 0, 0, 0}), kCorrupt, "input tensor 0"},
+      {"no tensors", Replace(SectionId::kGraph, {0, 0, 0, 0, 0, 0}), kCorrupt, "bytes too many"},
       {"a name longer than the section", PokeGraph("input", -1, 0xff), kLimit, "name of a tensor"},
       {"an unknown element type", PokeGraph("input", 5, 3), kCorrupt, "element type 3"},
       {"an integer graph with a float input", PokeGraph("input", 5, 0), kCorrupt, "section"},
@@ -202,7 +202,8 @@ const std::vector<SectionFault>& SectionFaults() {
                  "Add4",
                  5, 65),
        kLimit, "number of inputs is 65"},
-      {"more inputs than bytes", PokeGraph("logits", 6, 64), kCorrupt, "number of inputs is 64"},
+      {"more inputs than bytes", PokeGraph("\x06logits", 7, 64), kCorrupt,
+       "number of inputs is 64"},
       {"an input that does not exist",
        PokeGraph("\x04"
                  "Add4",

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <random>
+#include <string>
 #include <vector>
 
 #include "tests/format/sample_models.h"
@@ -132,7 +133,7 @@ TEST_CASE("layouts") {
 
 TEST_CASE("blocks cover every channel once") {
   for (const LayerCase& layer : Layers()) {
-    CAPTURE(layer.name);
+    CAPTURE(std::string(layer.name));
     uint32_t next = 0;
     for (uint32_t block = 0; block < layer.layout.blocks(); ++block) {
       CHECK(layer.layout.FirstChannel(block) == next);
@@ -145,7 +146,7 @@ TEST_CASE("blocks cover every channel once") {
 TEST_CASE("whole layers survive packing, with padding as asked") {
   std::mt19937 random(3);
   for (const LayerCase& layer : Layers()) {
-    CAPTURE(layer.name);
+    CAPTURE(std::string(layer.name));
     std::vector<uint8_t> block_bits;
     std::vector<uint8_t> zero_codes;
     std::vector<uint8_t> codes;

@@ -162,7 +162,7 @@ TEST_CASE("averages floor, they do not truncate") {
 TEST_CASE("averages equal exact rational rounding") {
   std::mt19937 random(5);
   for (int i = 0; i < 5000; ++i) {
-    const auto count = 1 + random() % 100;
+    const auto count = static_cast<uint32_t>(1 + random() % 100);
     const auto sum = static_cast<int64_t>(random() % (510 * count)) - 255 * int64_t{count};
     const auto m = static_cast<int32_t>(random() % (1 << 20));
     const int shift = 12 + static_cast<int>(random() % 8);

@@ -48,10 +48,11 @@ void Edit(Buffer<T>& buffer, F f) {
 }
 
 struct Fault {
-  const char* name;
+  std::string name;
   std::function<void(ModelData&)> fault;
   const char* fragment;
   ErrorCode code = ErrorCode::kCorrupt;
+  bool representable = true;  // a file can say it
 };
 
 // clang-format off
@@ -131,7 +132,7 @@ const std::vector<Fault>& IntegerFaults() {
       {"Concat: another zero point", [](ModelData& m) { OutputOf(m, OpKind::kConcat).zero_point ^= 1; }, "moves codes"},
       {"SlicePad: another scale", [](ModelData& m) { OutputOf(m, OpKind::kSlicePad).scale *= 2; }, "moves codes"},
       {"logits by another operator", [](ModelData& m) { m.graph.nodes.pop_back(); m.graph.tensors.pop_back(); m.graph.weights.pop_back(); m.graph.output = static_cast<uint32_t>(m.graph.tensors.size()) - 1; Tensor& t = m.graph.tensors.back(); t.type = ElementType::kS16; t.zero_point = 0; }, "which only convolutions make"},
-      {"logits with a zero point", [](ModelData& m) { m.graph.tensors[m.graph.output].zero_point = 1; }, "zero point 1, expected 0"},
+      {"logits with a zero point", [](ModelData& m) { m.graph.tensors[m.graph.output].zero_point = 1; }, "zero point 1, expected 0", ErrorCode::kCorrupt, false},
       {"logits of several pixels", [](ModelData& m) { m.graph.nodes.resize(1); m.graph.tensors.resize(2); m.graph.weights.resize(1); m.graph.output = 1; }, "17x15 pixels, expected 1x1"},
       {"crop differs from the input", [](ModelData& m) { m.preprocessing.crop_width += 1; }, "crop of 17x16"},
       {"resize smaller than the crop", [](ModelData& m) { m.preprocessing.resize_short_side = 16; }, "smaller than the crop"},
@@ -162,6 +163,7 @@ TEST_CASE("impossible integer models are refused") {
     CHECK(std::string(ErrorCodeName(status.code())) == ErrorCodeName(fault.code));
     CHECK(status.message().find(fault.fragment) != std::string::npos);
     CHECK(SerializeModel(model).status().message() == status.message());
+    if (!fault.representable) continue;
     const AlignedBytes file(SerializeUnchecked(model));
     CHECK(!ReadModel(file.span()).ok());
   }
@@ -176,8 +178,7 @@ TEST_CASE("impossible float models are refused") {
     CAPTURE(status.message());
     REQUIRE(!status.ok());
     CHECK(status.message().find(fragment) != std::string::npos);
-    const AlignedBytes file(SerializeUnchecked(model));
-    CHECK(!ReadModel(file.span()).ok());
+    CHECK(!SerializeModel(model).ok());
   };
   check([](ModelData& m) { Edit(m.graph.weights[1].values, [](auto& v) { v[7] = kInf; }); },
         "not finite");

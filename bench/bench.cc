@@ -127,7 +127,8 @@ Json StepsJson(const Measurement& m) {
                      {"op", step.op},
                      {"kernel", step.kernel},
                      {"macs", step.macs},
-                     {"min_ms", m.step_seconds[i] * 1e3}});
+                     {"min_ms", m.step_seconds[i] * 1e3},
+                     {"refusals", step.refusals}});
   }
   return steps;
 }
@@ -171,6 +172,7 @@ void Print(const Measurement& m, bool profile) {
     const double rate = seconds > 0 ? m.batch * static_cast<double>(step.macs) / seconds / 1e9 : 0;
     fmt::print("  {:8.3f} ms {:7.1f} GMAC/s  {:14} {:28} {}\n", seconds * 1e3, rate, step.op,
                step.kernel, step.node);
+    for (const std::string& refusal : step.refusals) fmt::print("{:30} not {}\n", "", refusal);
   }
 }
 

@@ -1,8 +1,8 @@
 // Every model of ../shared/models: shapes, operators and numbers of parameters.
+#include "tests/import/shared_models.h"
+
 #include <doctest/doctest.h>
 
-#include <cstdlib>
-#include <filesystem>
 #include <map>
 
 #include "tests/import/onnx_builder.h"
@@ -101,23 +101,12 @@ const ExpectedModel kModels[] = {
       {OpKind::kAvgPool, 1}}},
 };
 
-std::filesystem::path SharedFolder() {
-  const char* chosen = std::getenv("MPQ_SHARED");
-  return chosen != nullptr ? chosen : MPQ_SOURCE_ROOT "/../shared";
-}
-
 TEST_CASE("models of ../shared") {
-  const std::filesystem::path shared = SharedFolder();
-  if (!std::filesystem::exists(shared / "unpack.sh")) {
-    MESSAGE("skipped: no " << shared.string() << "; set MPQ_SHARED to the folder");
-    return;
-  }
-  const std::string folder = MPQ_MODELS_FOLDER;
-  const std::string unpack = "sh '" + (shared / "unpack.sh").string() + "' '" + folder + "'";
-  REQUIRE(std::system(unpack.c_str()) == 0);
+  const std::optional<std::string> folder = SharedModelsFolder();
+  if (!folder) return;
   for (const ExpectedModel& expected : kModels) {
     CAPTURE(expected.name);
-    const Result<ImportedModel> model = ImportOnnx(folder + "/" + expected.name + ".onnx");
+    const Result<ImportedModel> model = ImportOnnx(*folder + "/" + expected.name + ".onnx");
     REQUIRE_MESSAGE(model.ok(), model.status().message());
     CHECK(model->notes.empty());
     const Graph& graph = model->graph;

@@ -113,7 +113,7 @@ const std::vector<Fault>& IntegerFaults() {
       {"table not ascending", [](ModelData& m) { Edit(WeightsOf(m, LevelSetKind::kTable).tables, [](auto& v) { v[4] = v[5]; }); }, "not ascending"},
       {"table without 0", [](ModelData& m) { Edit(WeightsOf(m, LevelSetKind::kTable).tables, [](auto& v) { v[0] = -1; }); }, "without level 0"},
       {"value padding not level 0", [](ModelData& m) { Edit(m.graph.weights[0].codes, [](auto& v) { v[2 * 64 + 3] ^= 1; }); }, "padding code"},
-      {"channel padding not level 0", [](ModelData& m) { Edit(m.graph.weights[0].codes, [](auto& v) { v.back() ^= 0x80; }); }, "padding code"},
+      {"channel padding not level 0", [](ModelData& m) { Edit(m.graph.weights[0].codes, [](auto& v) { v.at(v.size() - 1) ^= 0x80; }); }, "padding code"},
       {"bias beyond the accumulator", [](ModelData& m) { Edit(m.graph.weights[0].channels, [](auto& v) { v[3].bias = 1 << 30; }); }, "channel 3: accumulators"},
       {"bias of -2^31", [](ModelData& m) { Edit(m.graph.weights[0].channels, [](auto& v) { v[3].bias = std::numeric_limits<int32_t>::min(); }); }, "channel 3: accumulators"},
       {"reserved requantisation bits", [](ModelData& m) { Edit(m.graph.weights[0].channels, [](auto& v) { v[5].requant |= 1u << 22; }); }, "channel 5: invalid"},

@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
+#include <cstdlib>
 #include <cstring>
 #include <optional>
 #include <string_view>
+#include <system_error>
 
 #include "format/message.h"
 
@@ -19,6 +22,12 @@ constexpr std::string_view kExifMagic("Exif\0\0", 6);
 
 bool StartsWith(Bytes bytes, std::string_view magic) {
   return bytes.size() >= magic.size() && std::memcmp(bytes.data(), magic.data(), magic.size()) == 0;
+}
+
+uint32_t LittleEndian(Bytes bytes, size_t offset, size_t count) {
+  uint32_t value = 0;
+  for (size_t i = count; i-- > 0;) value = value << 8 | bytes[offset + i];
+  return value;
 }
 
 uint32_t BigEndian(Bytes bytes, size_t count) {
@@ -136,6 +145,52 @@ Status CheckJpeg(Bytes file) {
   return Status();
 }
 
+// All rows are there. Only headers that stb_image reads get here, and it reads no compressed ones.
+Status CheckBmp(Bytes file) {
+  constexpr size_t kCoreHeader = 12, kHeadersEnd = 30;
+  if (file.size() < kHeadersEnd) return Error(ErrorCode::kTruncated, "BMP ends early");
+  const bool core = LittleEndian(file, 14, 4) == kCoreHeader;
+  const uint64_t width = LittleEndian(file, 18, core ? 2 : 4);
+  const int32_t signed_height =
+      static_cast<int32_t>(LittleEndian(file, core ? 20 : 22, core ? 2 : 4));
+  const uint64_t height = static_cast<uint64_t>(std::abs(int64_t{signed_height}));
+  const uint64_t row = (width * LittleEndian(file, core ? 24 : 28, 2) + 31) / 32 * 4;
+  const uint64_t rows = file.size() - std::min<uint64_t>(LittleEndian(file, 10, 4), file.size());
+  if (row != 0 && rows / row < height) return Error(ErrorCode::kTruncated, "BMP ends early");
+  return Status();
+}
+
+// The next number of a PNM header, behind white space and comments; `at` moves behind it.
+std::optional<uint64_t> PnmNumber(Bytes file, size_t& at) {
+  const auto is_space = [](uint8_t c) { return c == ' ' || (c >= '\t' && c <= '\r'); };
+  while (at < file.size() && (is_space(file[at]) || file[at] == '#')) {
+    if (file[at] == '#') {
+      while (at < file.size() && file[at] != '\n' && file[at] != '\r') ++at;
+    } else {
+      ++at;
+    }
+  }
+  const auto* begin = reinterpret_cast<const char*>(file.data()) + at;
+  const auto* end = reinterpret_cast<const char*>(file.data()) + file.size();
+  uint64_t number = 0;
+  const auto [rest, error] = std::from_chars(begin, end, number);
+  if (error != std::errc() || number > UINT32_MAX) return std::nullopt;
+  at += static_cast<size_t>(rest - begin);
+  return number;
+}
+
+Status CheckPnm(Bytes file) {
+  size_t at = 2;
+  const auto width = PnmNumber(file, at), height = PnmNumber(file, at);
+  const auto largest = PnmNumber(file, at);
+  if (!width || !height || !largest) return Error(ErrorCode::kCorrupt, "PNM header is broken");
+  const uint64_t sample_bytes = (file[1] == '6' ? 3 : 1) * (*largest > 255 ? 2 : 1);
+  const uint64_t pixels = *width * *height;  // both below 2^32
+  const uint64_t left = file.size() - std::min(at + 1, file.size());
+  if (left / sample_bytes < pixels) return Error(ErrorCode::kTruncated, "PNM ends early");
+  return Status();
+}
+
 }  // namespace
 
 int ExifOrientation(Bytes file) {
@@ -159,6 +214,8 @@ int ExifOrientation(Bytes file) {
 Status CheckContainer(Bytes file) {
   if (StartsWith(file, kJpegMagic)) return CheckJpeg(file);
   if (StartsWith(file, kPngMagic)) return CheckPng(file);
+  if (StartsWith(file, "BM")) return CheckBmp(file);
+  if (StartsWith(file, "P5") || StartsWith(file, "P6")) return CheckPnm(file);
   return Status();
 }
 

@@ -1,5 +1,5 @@
-// What stb_image leaves aside in JPEG and PNG files: EXIF orientation, and damage that it would
-// decode as if nothing had happened.
+// What stb_image leaves aside: EXIF orientation, and damage that it would decode as if nothing had
+// happened.
 #ifndef MPQ_APPS_IMAGE_CONTAINER_H_
 #define MPQ_APPS_IMAGE_CONTAINER_H_
 
@@ -14,7 +14,7 @@ namespace mpq {
 int ExifOrientation(std::span<const uint8_t> file);
 
 // JPEG: there is an end-of-image marker. PNG: every chunk is complete and has the right CRC-32, up
-// to IEND. Other formats: nothing to check.
+// to IEND. BMP, PPM, PGM: all rows are there. Other formats: nothing to check.
 Status CheckContainer(std::span<const uint8_t> file);
 
 }  // namespace mpq

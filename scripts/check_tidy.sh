@@ -4,8 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 dir=${1:-build-clang}
-# Generated sources live in the build folder and are not ours to mend.
 run-clang-tidy -quiet -p "$dir" "^$PWD/(format|engine|quantize|apps|bench|examples|tests)/.*" \
   2>/dev/null >"$dir/clang-tidy.log" && exit 0
-grep -E '(warning|error):' "$dir/clang-tidy.log" | sort -u
+sed 's/\x1b\[[0-9;]*m//g' "$dir/clang-tidy.log" | grep -E '(warning|error):' | sort -u
 exit 1

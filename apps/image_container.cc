@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
+#include <numeric>
 #include <optional>
 #include <string_view>
 #include <system_error>
@@ -72,25 +73,41 @@ int TiffOrientation(Bytes bytes) {
   return 1;
 }
 
-// Calls f(marker, payload) for the segments between start of image and the first scan, until it
-// returns true. Returns the offset behind the last segment.
-template <typename F>
-size_t WalkJpeg(Bytes file, F f) {
-  constexpr uint8_t kStartOfScan = 0xda;
-  size_t at = 2;
-  while (at + 4 <= file.size() && file[at] == 0xff) {
-    if (file[at + 1] == 0xff) {  // fill byte
-      ++at;
-      continue;
-    }
+// Markers of JPEG (ITU T.81, table B.1).
+constexpr uint8_t kDefineHuffmanTables = 0xc4, kRestart0 = 0xd0, kRestart7 = 0xd7;
+constexpr uint8_t kStartOfImage = 0xd8, kEndOfImage = 0xd9, kStartOfScan = 0xda, kApp1 = 0xe1;
+
+// The offset behind the next marker at or after `at`, or the file's size. Inside a scan, 0xff
+// before 0 is a pixel's byte, and restart markers belong to the picture.
+size_t SkipToMarker(Bytes file, size_t at, bool in_scan) {
+  for (; at + 1 < file.size(); ++at) {
+    if (file[at] != 0xff || file[at + 1] == 0xff) continue;
     const uint8_t marker = file[at + 1];
-    const size_t length = BigEndian(file.subspan(at + 2), 2);
-    if (length < 2 || length > file.size() - at - 2) break;
-    const bool stop = f(marker, file.subspan(at + 4, length - 2));
-    at += 2 + length;
-    if (stop || marker == kStartOfScan) break;
+    if (in_scan && (marker == 0 || (marker >= kRestart0 && marker <= kRestart7))) continue;
+    return at + 2;
   }
-  return at;
+  return file.size();
+}
+
+// Calls f(marker, payload) for every segment until it returns true (stop) or the image ends.
+// Returns whether one of these happened before the file ended.
+template <typename F>
+bool WalkJpeg(Bytes file, F f) {
+  bool in_scan = false;
+  for (size_t at = SkipToMarker(file, 0, false); at < file.size();
+       at = SkipToMarker(file, at, in_scan)) {
+    const uint8_t marker = file[at - 1];
+    if (marker == kStartOfImage) continue;
+    if (marker == kEndOfImage) return true;
+    if (file.size() - at < 2) return false;
+    const size_t length = BigEndian(file.subspan(at), 2);
+    if (length < 2 || length > file.size() - at) return false;
+    if (f(marker, file.subspan(at + 2, length - 2))) return true;
+    at += length;
+    in_scan = marker == kStartOfScan;
+  }
+  // An end marker may be the last thing in the file.
+  return file.size() >= 2 && file[file.size() - 2] == 0xff && file.back() == kEndOfImage;
 }
 
 // Calls f(type, chunk data, crc) for all whole chunks until it returns true. Returns whether it
@@ -136,13 +153,30 @@ Status CheckPng(Bytes file) {
   return status;
 }
 
-// Inside a scan 0xff is followed by 0 or a restart number, so the marker is no picture data.
+// Each table of a Huffman segment is a byte, 16 counts of codes, and one byte a code: 256 at most.
+// Older versions of stb_image do not check that and write beyond their arrays.
+bool HuffmanTablesFit(Bytes payload) {
+  constexpr size_t kHead = 17, kMaxCodes = 256;
+  while (!payload.empty()) {
+    if (payload.size() < kHead) return false;
+    const Bytes counts = payload.subspan(1, kHead - 1);
+    const size_t codes = std::accumulate(counts.begin(), counts.end(), size_t{0});
+    if (codes > kMaxCodes || codes > payload.size() - kHead) return false;
+    payload = payload.subspan(kHead + codes);
+  }
+  return true;
+}
+
 Status CheckJpeg(Bytes file) {
-  constexpr uint8_t kEndOfImage[] = {0xff, 0xd9};
-  const size_t scan = std::min(WalkJpeg(file, [](uint8_t, Bytes) { return false; }), file.size());
-  const auto end = std::search(file.begin() + scan, file.end(), kEndOfImage, kEndOfImage + 2);
-  if (end == file.end()) return Error(ErrorCode::kTruncated, "JPEG ends early");
-  return Status();
+  Status status;
+  const bool ended = WalkJpeg(file, [&](uint8_t marker, Bytes payload) {
+    if (marker == kDefineHuffmanTables && !HuffmanTablesFit(payload)) {
+      status = Error(ErrorCode::kCorrupt, "JPEG with a bad Huffman table");
+    }
+    return !status.ok();
+  });
+  if (!ended) return Error(ErrorCode::kTruncated, "JPEG ends early");
+  return status;
 }
 
 // All rows are there. Only headers that stb_image reads get here, and it reads no compressed ones.
@@ -197,7 +231,7 @@ int ExifOrientation(Bytes file) {
   int orientation = 1;
   if (StartsWith(file, kJpegMagic)) {
     WalkJpeg(file, [&](uint8_t marker, Bytes payload) {
-      if (marker != 0xe1 || !StartsWith(payload, kExifMagic)) return false;
+      if (marker != kApp1 || !StartsWith(payload, kExifMagic)) return false;
       orientation = TiffOrientation(payload.subspan(kExifMagic.size()));
       return true;
     });

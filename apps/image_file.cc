@@ -90,6 +90,7 @@ Result<DecodedImage> DecodeImage(std::span<const uint8_t> file, Orientation orie
     return Error(ErrorCode::kLimitExceeded, file.size(), " bytes, the limit for images is ",
                  kMaxImageFileBytes);
   }
+  MPQ_RETURN_IF_ERROR(CheckContainer(file));  // before stb_image sees anything
   const int size = static_cast<int>(file.size());
   int width = 0, height = 0, channels = 0;
   if (stbi_info_from_memory(file.data(), size, &width, &height, &channels) == 0) {
@@ -99,7 +100,6 @@ Result<DecodedImage> DecodeImage(std::span<const uint8_t> file, Orientation orie
     return Error(ErrorCode::kLimitExceeded, "image of ", height, "x", width, ", the limit is ",
                  kMaxImagePixels, " pixels");
   }
-  MPQ_RETURN_IF_ERROR(CheckContainer(file));
   DecodedImage image;
   image.rgb.reset(stbi_load_from_memory(file.data(), size, &width, &height, &channels, 3));
   if (image.rgb == nullptr) return DecoderError();

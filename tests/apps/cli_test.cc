@@ -21,10 +21,10 @@ TEST_CASE("byte sizes") {
   const std::pair<const char*, uint64_t> kGood[] = {
       {"1", 1},           {"1500000", 1500000}, {"1.5MB", 1500000},    {"2kB", 2000},
       {"512KiB", 524288}, {"4MiB", 4194304},    {"0.5GiB", 536870912}, {"3GB", 3000000000}};
-  for (const auto& [text, bytes] : kGood) {
-    CAPTURE(text);
-    REQUIRE(ParseByteSize(text).ok());
-    CHECK(*ParseByteSize(text) == bytes);
+  for (const auto& good : kGood) {
+    CAPTURE(good.first);
+    REQUIRE(ParseByteSize(good.first).ok());
+    CHECK(*ParseByteSize(good.first) == good.second);
   }
   for (const char* bad :
        {"", "MB", "-1MB", "0", "0.1", "1 MB", "1mb", "1XB", "nan", "inf", "1e30"}) {

@@ -49,7 +49,10 @@ class IntegerSession final : public SessionImpl {
       return Error(ErrorCode::kInvalidArgument, "tensor ", tensor, " of ", plan_.views.size(),
                    " was not kept (SessionOptions::keep_tensors)");
     }
-    return CopyCodes(tensor, images_);
+    std::vector<int16_t> codes;
+    codes.reserve(images_ * plan_.views[tensor].image_stride());
+    ForEachCode(tensor, images_, [&](int16_t code) { codes.push_back(code); });
+    return codes;
   }
 
   Result<std::vector<float>> ReadTensor(uint32_t index) const override {
@@ -133,27 +136,27 @@ class IntegerSession final : public SessionImpl {
     return tensor.scale * static_cast<float>(steps);
   }
 
-  void ConvertLogits(uint32_t n) {
-    const Tensor& tensor = graph().tensors[graph().output];
-    const std::vector<int16_t> codes = CopyCodes(graph().output, n);
-    for (size_t i = 0; i < codes.size(); ++i) {
-      integer_logits_[i] = codes[i];
-      logits_[i] = RealOf(tensor, codes[i]);
-    }
-  }
-
-  std::vector<int16_t> CopyCodes(uint32_t tensor, uint32_t n) const {
+  // Calls f(code) for every value of the first n images of a tensor, in packed order.
+  template <typename F>
+  void ForEachCode(uint32_t tensor, uint32_t n, F f) const {
     const TensorView& view = plan_.views[tensor];
     const bool wide = graph().tensors[tensor].type == ElementType::kS16;
-    std::vector<int16_t> codes;
-    codes.reserve(size_t{n} * view.height * view.width * view.channels);
     for (size_t pixel = 0; pixel < size_t{n} * view.height * view.width; ++pixel) {
       for (size_t c = 0; c < view.channels; ++c) {
         const size_t at = pixel * view.pixel_stride + c;
-        codes.push_back(wide ? view.mutable_s16()[at] : view.u8()[at]);
+        f(wide ? view.mutable_s16()[at] : int16_t{view.u8()[at]});
       }
     }
-    return codes;
+  }
+
+  void ConvertLogits(uint32_t n) {
+    const Tensor& tensor = graph().tensors[graph().output];
+    size_t i = 0;
+    ForEachCode(graph().output, n, [&](int16_t code) {
+      integer_logits_[i] = code;
+      logits_[i] = RealOf(tensor, code);
+      ++i;
+    });
   }
 
   const Model model_;  // shares the contents

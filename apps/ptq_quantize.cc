@@ -1,11 +1,13 @@
 // ptq-quantize: from an ONNX model to a .mpq file.
 #include <fmt/core.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <new>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
@@ -16,11 +18,14 @@
 #include "apps/preprocess_json.h"
 #include "apps/process_memory.h"
 #include "apps/progress_bar.h"
+#include "apps/recipe.h"
 #include "engine/core/float_executor.h"
+#include "engine/core/isa.h"
 #include "format/checksum.h"
 #include "format/message.h"
 #include "format/writer.h"
 #include "quantize/import/onnx_import.h"
+#include "quantize/memory_estimate.h"
 #include "quantize/method.h"
 #include "quantize/parallel.h"
 #include "quantize/quantize.h"
@@ -36,7 +41,11 @@ Examples:
   ptq-quantize model.onnx -o small.mpq --calibration photos/ --weight-bits 4 \
       --layer '^stem=8' --last-bits 8
   ptq-quantize model.onnx --weight-bits 4 --dry-run
+  ptq-quantize model.onnx -o model.mpq --calibration photos/ --recipe w4.json --seed 2
   ptq-quantize model.onnx -o float.mpq --float --preprocess model.preprocess.json)";
+
+// Fewer images leave ranges to chance; a note says so.
+constexpr uint32_t kFewImages = 32;
 
 struct Arguments {
   std::string source;
@@ -44,26 +53,17 @@ struct Arguments {
   std::string calibration;
   std::string preprocess;
   std::string labels;
+  std::string recipe_file;
+  std::string new_recipe_file;
   std::vector<std::string> layers;
-  std::string range = RangeMethodName(RangeMethod::kSquaredError);
-  std::string float_isa;
-  uint32_t images = 256;
+  uint64_t memory_limit = 0;  // 0: none
   bool float_model = false;
   bool dry_run = false;
   bool json = false;
-  QuantizeOptions quantize;
+  Recipe recipe;
+  std::vector<LayerBits> layer_rules;  // of --layer; stronger than the recipe's
+  Status recipe_read;
 };
-
-Status ParseRangeMethod(const std::string& name, RangeMethod& method) {
-  for (const RangeMethod candidate :
-       {RangeMethod::kMinMax, RangeMethod::kPercentile, RangeMethod::kSquaredError}) {
-    if (name != RangeMethodName(candidate)) continue;
-    method = candidate;
-    return Status();
-  }
-  return Error(ErrorCode::kInvalidArgument, "--activation-range '", name,
-               "': expected minmax, percentile or mse");
-}
 
 Result<std::vector<std::string>> ReadLabels(const std::string& path) {
   std::ifstream file(path);
@@ -113,61 +113,134 @@ Result<ModelData> ImportModel(const Arguments& arguments, std::vector<std::strin
 
 struct Outcome {
   Quantized quantized;
+  Recipe recipe;              // with named layers
   uint64_t bytes_before = 0;  // of the imported file's weights as floats
   double seconds = 0;
-  bool is_float = false;
 };
 
 double PeakMegabytes() { return static_cast<double>(PeakMemory()) / 1e6; }
 
-// `count` images of the set at `path`, chosen by the seed; all if count is 0.
-Result<CalibrationImages> LoadImages(const Arguments& arguments, const Preprocessing& preprocessing,
+// Images that cannot be read are left out, each with a warning.
+Status LeaveOutUnreadable(const std::vector<Status>& loaded, CalibrationImages& images) {
+  const auto bytes = static_cast<ptrdiff_t>(images.image_bytes());
+  uint32_t kept = 0;
+  for (uint32_t i = 0; i < images.count; ++i) {
+    if (!loaded[i].ok()) {
+      fmt::print(stderr, "warning: {}; left out\n", loaded[i].message());
+      continue;
+    }
+    const auto image = images.pixels.begin() + i * bytes;
+    if (kept != i) std::copy(image, image + bytes, images.pixels.begin() + kept * bytes);
+    ++kept;
+  }
+  if (kept == 0) {
+    return Error(ErrorCode::kInvalidArgument, "none of ", images.count, " images can be read");
+  }
+  images.count = kept;
+  images.pixels.resize(kept * images.image_bytes());
+  if (kept < kFewImages) {
+    fmt::print(stderr, "warning: {} calibration image{}; activation ranges want {} or more\n", kept,
+               kept == 1 ? "" : "s", kFewImages);
+  }
+  return Status();
+}
+
+// What calibration will take, with what the process holds already. Decoding comes on top: images
+// as large as the largest, one a thread.
+Status CheckMemory(const Arguments& arguments, const Graph& graph, uint32_t num_images) {
+  if (arguments.memory_limit == 0) return Status();
+  const uint64_t estimate =
+      ResidentMemory() +
+      EstimateCalibrationBytes(graph, num_images, arguments.recipe.quantize.threads);
+  if (estimate <= arguments.memory_limit) return Status();
+  return Error(ErrorCode::kLimitExceeded, "--memory-limit: calibration on ", num_images,
+               " images with ", arguments.recipe.quantize.threads, " threads takes about ",
+               estimate, " bytes, the limit is ", arguments.memory_limit);
+}
+
+// As many images of the calibration set as asked for, chosen by the seed.
+Result<CalibrationImages> LoadImages(const Arguments& arguments, const ModelData& model,
                                      const Progress& progress) {
+  const Recipe& recipe = arguments.recipe;
+  const Preprocessing& preprocessing = model.preprocessing;
   Dataset dataset;
   MPQ_RETURN_IF_ERROR(dataset.Add(arguments.calibration));
-  const std::vector<uint32_t> chosen = SampleIndices(static_cast<uint32_t>(dataset.size()),
-                                                     arguments.images, arguments.quantize.seed);
+  const std::vector<uint32_t> chosen =
+      SampleIndices(static_cast<uint32_t>(dataset.size()), recipe.images, recipe.quantize.seed);
   CalibrationImages images{static_cast<uint32_t>(chosen.size()),
                            preprocessing.crop_height,
                            preprocessing.crop_width,
                            {}};
+  MPQ_RETURN_IF_ERROR(CheckMemory(arguments, model.graph, images.count));
   images.pixels.resize(images.count * images.image_bytes());
-  ProgressStage stage(progress, "load images", images.count);
-  MPQ_RETURN_IF_ERROR(
-      ParallelFor(arguments.quantize.threads, images.count, [&](uint32_t i, uint32_t) -> Status {
-        MPQ_ASSIGN_OR_RETURN(const Image image, dataset.Load(chosen[i], preprocessing));
-        std::copy(image.rgb.begin(), image.rgb.end(),
-                  images.pixels.begin() + static_cast<ptrdiff_t>(i * images.image_bytes()));
-        stage.Step();
-        return Status();
-      }));
+  std::vector<Status> loaded(images.count);
+  {
+    ProgressStage stage(progress, "load images", images.count);
+    MPQ_RETURN_IF_ERROR(
+        ParallelFor(recipe.quantize.threads, images.count, [&](uint32_t i, uint32_t) -> Status {
+          const Result<Image> image = dataset.Load(chosen[i], preprocessing);
+          loaded[i] = image.status();
+          if (image.ok()) {
+            std::copy(image->rgb.begin(), image->rgb.end(),
+                      images.pixels.begin() + static_cast<ptrdiff_t>(i * images.image_bytes()));
+          }
+          stage.Step();
+          return Status();
+        }));
+  }
+  const Status readable = LeaveOutUnreadable(loaded, images);
+  if (!readable.ok()) return readable.WithContext(arguments.calibration);
   return images;
+}
+
+// The recipe's bits by layer with --layer on top, as rules that name the layers of `graph`.
+Result<BitWidths> ResolveLayers(const Arguments& arguments, const Graph& graph) {
+  Result<BitWidths> widths = NameLayers(graph, arguments.recipe.quantize.bit_widths);
+  if (!widths.ok()) return widths.status().WithContext(arguments.recipe_file);
+  if (arguments.layer_rules.empty()) return widths;
+  widths->layers.insert(widths->layers.end(), arguments.layer_rules.begin(),
+                        arguments.layer_rules.end());
+  Result<BitWidths> all = NameLayers(graph, *widths);
+  if (!all.ok()) return all.status().WithContext("--layer");
+  return all;
+}
+
+Result<Quantized> MakeFloat(ModelData model) {
+  Quantized result;
+  PrepareFloatModel(model);
+  model.provenance.emplace_back("method", "float");
+  MPQ_ASSIGN_OR_RETURN(result.size, MeasureSize(model));
+  result.model = std::move(model);
+  return result;
+}
+
+Result<Quantized> MakeInteger(const Arguments& arguments, ModelData model, Recipe& recipe) {
+  PrepareIntegerModel(model);
+  MPQ_ASSIGN_OR_RETURN(recipe.quantize.bit_widths, ResolveLayers(arguments, model.graph));
+  if (arguments.dry_run) return QuantizeDry(std::move(model), recipe.quantize);
+  ProgressBar bar;
+  const Progress progress = [&bar](const std::string& stage, uint64_t done, uint64_t total) {
+    bar.Show(stage, done, total);
+  };
+  MPQ_ASSIGN_OR_RETURN(const CalibrationImages images, LoadImages(arguments, model, progress));
+  return Quantize(std::move(model), images, recipe.quantize, progress);
 }
 
 Result<Outcome> Run(const Arguments& arguments, ModelData model) {
   const Clock::time_point start = Clock::now();
   Outcome outcome;
+  outcome.recipe = arguments.recipe;
+  outcome.recipe.float_isa = FloatIsaName();
   {
     MPQ_ASSIGN_OR_RETURN(const SizeReport before, MeasureSize(model));
     outcome.bytes_before = before.file_bytes;
   }
-  if (arguments.float_model) {
-    PrepareFloatModel(model);
-    model.provenance.emplace_back("method", "float");
-    outcome.is_float = true;
-    MPQ_ASSIGN_OR_RETURN(outcome.quantized.size, MeasureSize(model));
-    outcome.quantized.model = std::move(model);
-  } else if (arguments.dry_run) {
-    MPQ_ASSIGN_OR_RETURN(outcome.quantized, QuantizeDry(std::move(model), arguments.quantize));
-  } else {
-    ProgressBar bar;
-    const Progress progress = [&bar](const std::string& stage, uint64_t done, uint64_t total) {
-      bar.Show(stage, done, total);
-    };
-    MPQ_ASSIGN_OR_RETURN(const CalibrationImages images,
-                         LoadImages(arguments, model.preprocessing, progress));
-    MPQ_ASSIGN_OR_RETURN(outcome.quantized,
-                         Quantize(std::move(model), images, arguments.quantize, progress));
+  MPQ_ASSIGN_OR_RETURN(outcome.quantized,
+                       arguments.float_model
+                           ? MakeFloat(std::move(model))
+                           : MakeInteger(arguments, std::move(model), outcome.recipe));
+  if (!arguments.new_recipe_file.empty()) {
+    MPQ_RETURN_IF_ERROR(WriteRecipe(outcome.recipe, arguments.new_recipe_file));
   }
   if (!arguments.dry_run) {
     MPQ_RETURN_IF_ERROR(WriteModel(outcome.quantized.model, arguments.target));
@@ -188,7 +261,7 @@ nlohmann::ordered_json ToJson(const Arguments& arguments, const Outcome& outcome
   nlohmann::ordered_json json = {
       {"source", arguments.source},
       {"target", arguments.dry_run ? "" : arguments.target},
-      {"method", outcome.is_float ? "float" : arguments.quantize.method},
+      {"method", arguments.float_model ? "float" : outcome.recipe.quantize.method},
       {"dry_run", arguments.dry_run},
       {"weights", size.num_weights},
       {"output_channels", size.num_channels},
@@ -202,6 +275,7 @@ nlohmann::ordered_json ToJson(const Arguments& arguments, const Outcome& outcome
       {"peak_memory_bytes", PeakMemory()},
       {"digest", digest},
   };
+  if (!arguments.float_model) json["recipe"] = RecipeToJson(outcome.recipe);
   const Agreement& agreement = outcome.quantized.agreement;
   if (agreement.num_images > 0) {
     json["calibration"] = {{"images", agreement.num_images},
@@ -235,11 +309,19 @@ void PrintReport(const Arguments& arguments, const Outcome& outcome, const std::
 }
 
 void AddOptions(CLI::App& app, Arguments& a) {
-  QuantizeOptions& q = a.quantize;
+  QuantizeOptions& q = a.recipe.quantize;
+  // CLI11 calls back in the order of these lines: all options below win over the recipe.
+  app.add_option_function<std::string>(
+      "--recipe",
+      [&a](const std::string& path) {
+        a.recipe_file = path;
+        a.recipe_read = ReadRecipe(path, a.recipe);
+      },
+      "settings from a file, JSON; options given here win");
   app.add_option("model", a.source, "float model, ONNX")->required();
   app.add_option("-o,--output", a.target, "file to write");
   app.add_option("--calibration", a.calibration, "folder of images, or a CIFAR-10 .bin file");
-  app.add_option("--images", a.images, "calibration images to use; 0 takes all")
+  app.add_option("--images", a.recipe.images, "calibration images to use; 0 takes all")
       ->capture_default_str();
   app.add_option("--preprocess", a.preprocess, "how images become the input, JSON");
   app.add_option("--labels", a.labels, "class names, one a line");
@@ -258,28 +340,43 @@ void AddOptions(CLI::App& app, Arguments& a) {
       ->capture_default_str();
   app.add_option("--layer", a.layers, "REGEX=BITS: layers by name; may be repeated, later ones win")
       ->allow_extra_args(false);
-  app.add_option("--activation-range", a.range, "minmax, percentile or mse")->capture_default_str();
-  app.add_flag("--equalize", q.equalize, "even out channels between convolutions");
+  app.add_option_function<std::string>(
+         "--activation-range",
+         [&q](const std::string& name) {
+           const Result<RangeMethod> method = ParseRangeMethod(name);
+           if (!method.ok())
+             throw CLI::ValidationError("--activation-range", method.status().message());
+           q.range_method = *method;
+         },
+         "minmax, percentile or mse")
+      ->default_str(RangeMethodName(q.range_method));
+  app.add_flag("--equalize,!--no-equalize", q.equalize, "even out channels between convolutions");
   app.add_option("--bias-images", q.bias_images,
                  "images to run for correcting biases layer by layer; 0: from weights alone")
       ->capture_default_str();
   app.add_option("--seed", q.seed, "chooses the calibration images")->capture_default_str();
   AddThreadsOption(app, q.threads);
-  app.add_option("--float-isa", a.float_isa, "instruction set of the float backend, e.g. avx2");
-  app.add_flag("--float", a.float_model, "write the float model, batch norms folded");
-  app.add_flag("--dry-run", a.dry_run, "predict the size; needs no images and writes nothing");
+  AddMemoryLimitOption(app, a.memory_limit);
+  app.get_option("--memory-limit")->description("refuse to calibrate with more, e.g. 2GB");
+  app.add_option("--float-isa", a.recipe.float_isa,
+                 "instruction set of the float backend, e.g. avx2")
+      ->check([](const std::string& name) { return ParseIsa(name).status().message(); });
+  app.add_flag("--dry-run", a.dry_run, "predict the size; needs no images and writes no model");
+  CLI::Option* save = app.add_option("--save-recipe", a.new_recipe_file,
+                                     "write the settings, layers by name, for --recipe");
+  app.add_flag("--float", a.float_model, "write the float model, batch norms folded")
+      ->excludes(save);
   app.add_flag("--json", a.json, "report as JSON on standard output");
 }
 
 // Rules between options that CLI11 does not know.
 Status CheckArguments(Arguments& a) {
-  MPQ_RETURN_IF_ERROR(ParseRangeMethod(a.range, a.quantize.range_method));
   for (const std::string& layer : a.layers) {
     Result<LayerBits> rule = LayerBits::Parse(layer);
     if (!rule.ok()) return rule.status().WithContext("--layer");
-    a.quantize.bit_widths.layers.push_back(*std::move(rule));
+    a.layer_rules.push_back(*std::move(rule));
   }
-  MPQ_RETURN_IF_ERROR(MakeMethod(a.quantize.method).status());
+  MPQ_RETURN_IF_ERROR(MakeMethod(a.recipe.quantize.method).status());
   if (!a.dry_run && a.target.empty()) {
     return Error(ErrorCode::kInvalidArgument, "-o is missing: where to write the model");
   }
@@ -289,16 +386,50 @@ Status CheckArguments(Arguments& a) {
   return Status();
 }
 
-int Execute(const CLI::App& app, const Arguments& arguments) {
-  if (!arguments.float_isa.empty()) {
-    const Status isa = SetFloatIsa(arguments.float_isa);
-    if (!isa.ok()) return ExitCode(app, isa);
+// Finds before the work what would make writing fail after it. Only regular files are replaced.
+Status CheckTarget(const std::string& path) {
+  namespace fs = std::filesystem;
+  if (path.empty()) return Status();
+  const fs::path parent = fs::path(path).parent_path();
+  const fs::path folder = parent.empty() ? fs::path(".") : parent;
+  std::error_code error;
+  if (!fs::is_directory(folder, error)) {
+    return Error(ErrorCode::kIo, path, ": no such folder: ", folder.string());
+  }
+  if (access(folder.c_str(), W_OK) != 0) {
+    return Error(ErrorCode::kIo, path, ": folder ", folder.string(), " cannot be written to");
+  }
+  if (fs::exists(path, error) && !fs::is_regular_file(path, error)) {
+    return Error(ErrorCode::kIo, path, ": exists and is no regular file");
+  }
+  return Status();
+}
+
+Status CheckTargets(const Arguments& arguments) {
+  MPQ_RETURN_IF_ERROR(CheckTarget(arguments.target));
+  MPQ_RETURN_IF_ERROR(CheckTarget(arguments.new_recipe_file));
+  std::error_code error;
+  if (std::filesystem::equivalent(arguments.source, arguments.target, error)) {
+    return Error(ErrorCode::kInvalidArgument, arguments.target, ": is the model to be read");
+  }
+  return Status();
+}
+
+Result<Outcome> ImportAndRun(const Arguments& arguments) {
+  MPQ_RETURN_IF_ERROR(CheckTargets(arguments));
+  if (!arguments.recipe.float_isa.empty()) {
+    const Status isa = SetFloatIsa(arguments.recipe.float_isa);
+    if (!isa.ok() && !arguments.recipe_file.empty()) return isa.WithContext(arguments.recipe_file);
+    MPQ_RETURN_IF_ERROR(isa);
   }
   std::vector<std::string> notes;
-  Result<ModelData> model = ImportModel(arguments, notes);
-  if (!model.ok()) return ExitCode(app, model.status());
+  MPQ_ASSIGN_OR_RETURN(ModelData model, ImportModel(arguments, notes));
   for (const std::string& note : notes) fmt::print(stderr, "note: {}\n", note);
-  const Result<Outcome> outcome = Run(arguments, *std::move(model));
+  return Run(arguments, std::move(model));
+}
+
+int Execute(const CLI::App& app, const Arguments& arguments) try {
+  const Result<Outcome> outcome = ImportAndRun(arguments);
   if (!outcome.ok()) return ExitCode(app, outcome.status());
   const Result<std::string> digest = Digest(outcome->quantized.model);
   if (!digest.ok()) return ExitCode(app, digest.status());
@@ -308,16 +439,19 @@ int Execute(const CLI::App& app, const Arguments& arguments) {
     PrintReport(arguments, *outcome, *digest);
   }
   return kExitOk;
+} catch (const std::bad_alloc&) {
+  return ExitCode(app, Error(ErrorCode::kOutOfMemory, arguments.source, ": out of memory"));
 }
 
 int Main(int argc, char** argv) {
   Arguments arguments;
-  arguments.quantize.threads = std::clamp(std::thread::hardware_concurrency(), 1u, 256u);
+  arguments.recipe.quantize.threads = std::clamp(std::thread::hardware_concurrency(), 1u, 256u);
   CLI::App app("Quantises an ONNX image classifier into a .mpq file.", "ptq-quantize");
   SetUpApp(app, kExamples);
   AddOptions(app, arguments);
   const int exit_code = ParseCommandLine(app, argc, argv);
   if (exit_code >= 0) return exit_code;
+  if (!arguments.recipe_read.ok()) return ExitCode(app, arguments.recipe_read);
   const Status usage = CheckArguments(arguments);
   if (!usage.ok()) {
     PrintError(app, usage);

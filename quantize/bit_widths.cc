@@ -16,26 +16,34 @@ Status CheckBits(std::string_view what, int bits) {
   return Error(ErrorCode::kInvalidArgument, what, ": ", bits, " bits, expected 1..", kMaxBits);
 }
 
-Status ApplyPattern(const Graph& graph, const LayerBits& rule, std::vector<uint8_t>& bits) {
-  MPQ_RETURN_IF_ERROR(CheckBits("layers '" + rule.pattern + "'", rule.bits));
-  uint32_t matches = 0;
+Result<std::regex> ParsePattern(const std::string& pattern) {
   try {
-    const std::regex pattern(rule.pattern);
-    for (size_t n = 0; n < graph.nodes.size(); ++n) {
-      if (!IsConvolution(graph.nodes[n])) continue;
-      if (!std::regex_search(graph.nodes[n].name, pattern)) continue;
-      bits[n] = static_cast<uint8_t>(rule.bits);
-      ++matches;
-    }
+    return std::regex(pattern);
   } catch (const std::regex_error& error) {
-    return Error(ErrorCode::kInvalidArgument, "layers '", rule.pattern,
+    return Error(ErrorCode::kInvalidArgument, "layers '", pattern,
                  "': not a regular expression: ", std::string_view(error.what()));
   }
-  if (matches == 0) {
-    return Error(ErrorCode::kInvalidArgument, "layers '", rule.pattern,
-                 "': no layer's name matches");
+}
+
+Status ApplyRule(const Graph& graph, const LayerBits& rule, std::vector<uint8_t>& bits) {
+  MPQ_RETURN_IF_ERROR(CheckBits("layers '" + rule.pattern + "'", rule.bits));
+  std::regex pattern;
+  if (!rule.whole_name) {
+    MPQ_ASSIGN_OR_RETURN(pattern, ParsePattern(rule.pattern));
   }
-  return Status();
+  uint32_t matches = 0;
+  for (size_t n = 0; n < graph.nodes.size(); ++n) {
+    const Node& node = graph.nodes[n];
+    if (!IsConvolution(node)) continue;
+    if (rule.whole_name ? node.name != rule.pattern : !std::regex_search(node.name, pattern)) {
+      continue;
+    }
+    bits[n] = static_cast<uint8_t>(rule.bits);
+    ++matches;
+  }
+  if (matches > 0) return Status();
+  return Error(ErrorCode::kInvalidArgument, "layers '", rule.pattern,
+               rule.whole_name ? "': no layer has this name" : "': no layer's name matches");
 }
 
 }  // namespace
@@ -48,7 +56,11 @@ Result<LayerBits> LayerBits::Parse(std::string_view text) {
     const std::string_view number = text.substr(equals + 1);
     const auto [end, error] =
         std::from_chars(number.data(), number.data() + number.size(), rule.bits);
-    if (error == std::errc() && end == number.data() + number.size()) return rule;
+    if (error == std::errc() && end == number.data() + number.size()) {
+      MPQ_RETURN_IF_ERROR(CheckBits(Message("'", text, "'"), rule.bits));
+      MPQ_RETURN_IF_ERROR(ParsePattern(rule.pattern).status());
+      return rule;
+    }
   }
   return Error(ErrorCode::kInvalidArgument, "'", text, "': expected REGEX=BITS");
 }
@@ -67,9 +79,21 @@ Result<std::vector<uint8_t>> ResolveBitWidths(const Graph& graph, const BitWidth
     bits[n] = static_cast<uint8_t>(wanted);
   }
   for (const LayerBits& rule : widths.layers) {
-    MPQ_RETURN_IF_ERROR(ApplyPattern(graph, rule, bits));
+    MPQ_RETURN_IF_ERROR(ApplyRule(graph, rule, bits));
   }
   return bits;
+}
+
+Result<BitWidths> NameLayers(const Graph& graph, const BitWidths& widths) {
+  BitWidths named = widths;
+  named.layers.clear();
+  MPQ_ASSIGN_OR_RETURN(const std::vector<uint8_t> otherwise, ResolveBitWidths(graph, named));
+  MPQ_ASSIGN_OR_RETURN(const std::vector<uint8_t> wanted, ResolveBitWidths(graph, widths));
+  for (size_t n = 0; n < wanted.size(); ++n) {
+    if (wanted[n] == otherwise[n]) continue;
+    named.layers.push_back({graph.nodes[n].name, wanted[n], /*whole_name=*/true});
+  }
+  return named;
 }
 
 }  // namespace mpq

@@ -12,10 +12,12 @@
 
 namespace mpq {
 
-// Layers whose name contains a match of `pattern` (an ECMAScript regular expression).
+// Layers whose name contains a match of `pattern` (an ECMAScript regular expression), or the one
+// whose whole name it is.
 struct LayerBits {
   std::string pattern;
   int bits = 8;
+  bool whole_name = false;
 
   // "REGEX=BITS"; the last '=' counts.
   static Result<LayerBits> Parse(std::string_view text);
@@ -33,6 +35,10 @@ struct BitWidths {
 // Bits per node (0 for nodes without weights). Fails on widths outside 1..8, on patterns that are
 // no regular expressions or match no layer.
 Result<std::vector<uint8_t>> ResolveBitWidths(const Graph& graph, const BitWidths& widths);
+
+// The same widths with `layers` spelled out: one rule for each layer that differs from what
+// `weights`, `first` and `last` say, by its whole name. Rules that mean the same become the same.
+Result<BitWidths> NameLayers(const Graph& graph, const BitWidths& widths);
 
 }  // namespace mpq
 

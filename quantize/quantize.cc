@@ -33,13 +33,6 @@ Status CheckOptions(const QuantizeOptions& options) {
   return Status();
 }
 
-void PrepareIntegerModel(ModelData& model) {
-  Simplify(model.graph);
-  SplitConcat(model.graph);
-  EndWithConv(model.graph);
-  Prune(model.graph);
-}
-
 // The first images of a set, without copying more than those.
 CalibrationImages FirstImages(const CalibrationImages& images, uint32_t count) {
   CalibrationImages first{std::min(count, images.count), images.height, images.width, {}};
@@ -82,6 +75,13 @@ void AddProvenance(const QuantizeOptions& options, uint32_t num_images, Provenan
 }  // namespace
 
 void PrepareFloatModel(ModelData& model) { Simplify(model.graph); }
+
+void PrepareIntegerModel(ModelData& model) {
+  Simplify(model.graph);
+  SplitConcat(model.graph);
+  EndWithConv(model.graph);
+  Prune(model.graph);
+}
 
 Result<Quantized> Quantize(ModelData float_model, const CalibrationImages& images,
                            const QuantizeOptions& options, const Progress& progress) {

@@ -69,6 +69,9 @@ Result<Quantized> QuantizeDry(ModelData float_model, const QuantizeOptions& opti
 
 // Batch norms folded and activations fused: the float model as it is stored.
 void PrepareFloatModel(ModelData& model);
+// The same with the layers that the integer model will have. Quantize does it to models that are
+// not prepared.
+void PrepareIntegerModel(ModelData& model);
 
 }  // namespace mpq
 

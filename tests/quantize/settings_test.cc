@@ -30,6 +30,24 @@ TEST_CASE("bit widths: rules in order, first and last layer settable") {
   CHECK(*ResolveBitWidths(graph, widths) == std::vector<uint8_t>{3, 2, 0, 6});
 }
 
+TEST_CASE("rules that mean the same get the same names") {
+  const Graph graph = ThreeLayers();
+  BitWidths widths{4, 8, 0, {{"Conv", 3}, {"1", 4}}};
+  const Result<BitWidths> named = NameLayers(graph, widths);
+  REQUIRE(named.ok());
+  REQUIRE(named->layers.size() == 1);  // Conv1 has what `weights` says
+  CHECK(named->layers[0].pattern == graph.nodes[0].name);
+  CHECK(named->layers[0].bits == 3);
+  CHECK(named->layers[0].whole_name);
+  CHECK(*ResolveBitWidths(graph, *named) == *ResolveBitWidths(graph, widths));
+  const Result<BitWidths> again = NameLayers(graph, *named);
+  REQUIRE(again.ok());
+  CHECK(again->layers.size() == 1);
+
+  widths.layers = {{"Conv", 3, /*whole_name=*/true}};
+  CHECK(NameLayers(graph, widths).status().message() == "layers 'Conv': no layer has this name");
+}
+
 TEST_CASE("bad bit widths are errors that name the rule") {
   const Graph graph = ThreeLayers();
   const auto message = [&](int weights, int first, std::vector<LayerBits> layers) {
@@ -49,7 +67,7 @@ TEST_CASE("REGEX=BITS") {
   REQUIRE(rule.ok());
   CHECK(rule->pattern == "a=b.*");
   CHECK(rule->bits == 4);
-  for (const char* bad : {"", "=4", "abc", "abc=", "abc=4x", "abc=99999999999"}) {
+  for (const char* bad : {"", "=4", "abc", "abc=", "abc=4x", "abc=9", "(=4", "abc=99999999999"}) {
     CHECK_FALSE(LayerBits::Parse(bad).ok());
   }
 }

@@ -1,0 +1,37 @@
+// Recipes: the settings of a quantisation as JSON, so that the same file can be made again.
+//   {"method": "uniform", "weight_bits": 4, "first_bits": 8, "last_bits": 8,
+//    "layers": {"stem": 6}, "activation_bits": 8, "activation_range": "mse", "equalize": false,
+//    "bias_images": 0, "images": 256, "seed": 1, "float_isa": "avx2"}
+// Keys that are left out keep their defaults, unknown ones are errors. Threads and memory limits
+// are no settings: they do not change the result.
+#ifndef MPQ_APPS_RECIPE_H_
+#define MPQ_APPS_RECIPE_H_
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "mpq/status.h"
+#include "quantize/quantize.h"
+
+namespace mpq {
+
+struct Recipe {
+  QuantizeOptions quantize;
+  uint32_t images = 256;  // of the calibration set; 0: all
+  std::string float_isa;  // empty: the best of this CPU
+};
+
+// The layers of `recipe` must be named (see NameLayers).
+nlohmann::ordered_json RecipeToJson(const Recipe& recipe);
+Status WriteRecipe(const Recipe& recipe, const std::string& path);
+
+// Sets what the file at `path` says. The error names the file, the key and the value.
+Status ReadRecipe(const std::string& path, Recipe& recipe);
+
+// "minmax", "percentile" or "mse".
+Result<RangeMethod> ParseRangeMethod(const std::string& name);
+
+}  // namespace mpq
+
+#endif  // MPQ_APPS_RECIPE_H_

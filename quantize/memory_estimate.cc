@@ -1,0 +1,55 @@
+#include "quantize/memory_estimate.h"
+
+#include <algorithm>
+
+#include "quantize/calibration.h"
+#include "quantize/passes/graph_view.h"
+
+namespace mpq {
+
+namespace {
+
+// Pages of oneDNN's library and of the code it generates; 10 to 13 MB measured.
+constexpr uint64_t kBackendBytes = 16000000;
+
+uint64_t NumValues(const Tensor& tensor) {
+  return uint64_t{tensor.height} * tensor.width * tensor.channels;
+}
+
+// Every tensor stays, weights are copied into the backend's layout; the image as floats, one tensor
+// packed for reading and one divided by its channels' scales come on top.
+uint64_t ExecutorBytes(const Graph& graph) {
+  uint64_t values = 0;
+  uint64_t largest = 0;
+  for (const Tensor& tensor : graph.tensors) {
+    values += NumValues(tensor);
+    largest = std::max(largest, NumValues(tensor));
+  }
+  for (const Weights& weights : graph.weights) values += weights.values.size();
+  values += NumValues(graph.tensors[graph.input]) + 2 * largest;
+  return values * sizeof(float);
+}
+
+// Histograms, channel magnitudes and patch sums of one part.
+uint64_t StatisticsBytes(const Graph& graph) {
+  uint64_t bytes = graph.tensors.size() * 2 * Histogram::kBinsPerSide * sizeof(uint64_t);
+  for (const Tensor& tensor : graph.tensors) bytes += tensor.channels * sizeof(float);
+  for (const Node& node : graph.nodes) {
+    if (!IsConvolution(node)) continue;
+    const uint64_t taps = uint64_t{node.window.kernel_h} * node.window.kernel_w;
+    bytes += taps * graph.tensors[node.inputs[0]].channels * sizeof(double);
+  }
+  return bytes;
+}
+
+}  // namespace
+
+uint64_t EstimateCalibrationBytes(const Graph& graph, uint32_t num_images, uint32_t threads) {
+  const uint64_t image = NumValues(graph.tensors[graph.input]);  // bytes
+  const uint64_t logits = graph.tensors[graph.output].channels * sizeof(float);
+  const uint64_t executors = std::clamp(threads, 1u, kCalibrationParts);
+  return kBackendBytes + num_images * (image + 2 * logits) + executors * ExecutorBytes(graph) +
+         kCalibrationParts * StatisticsBytes(graph);
+}
+
+}  // namespace mpq

@@ -1,0 +1,18 @@
+// What calibration will allocate, known before anything is.
+#ifndef MPQ_QUANTIZE_MEMORY_ESTIMATE_H_
+#define MPQ_QUANTIZE_MEMORY_ESTIMATE_H_
+
+#include <cstdint>
+
+#include "format/graph.h"
+
+namespace mpq {
+
+// Bytes beside the float graph itself: the images' pixels; for each thread a float executor, which
+// keeps every tensor and its own copy of the weights; the statistics of every part of the images.
+// Calibration is the peak of the quantiser: what comes later needs a byte or two a weight.
+uint64_t EstimateCalibrationBytes(const Graph& graph, uint32_t num_images, uint32_t threads);
+
+}  // namespace mpq
+
+#endif  // MPQ_QUANTIZE_MEMORY_ESTIMATE_H_

@@ -32,7 +32,7 @@ TEST_CASE("bit widths: rules in order, first and last layer settable") {
 
 TEST_CASE("rules that mean the same get the same names") {
   const Graph graph = ThreeLayers();
-  BitWidths widths{4, 8, 0, {{"Conv", 3}, {"1", 4}}};
+  BitWidths widths{4, 8, 0, {{"Conv[01]", 3}, {"1", 4}}};
   const Result<BitWidths> named = NameLayers(graph, widths);
   REQUIRE(named.ok());
   REQUIRE(named->layers.size() == 1);  // Conv1 has what `weights` says

@@ -23,7 +23,7 @@ inline constexpr int kMaxBits = 8;
 inline constexpr int kMaxTableBits = 6;  // kTable and kTwoRegion: what shuffles can look up
 inline constexpr int kMaxTwoRegionLevel = 127;
 
-// The shape of a two-region set (PTILMPQ; docs in ../shared methods.md E.3 as "k, Nd"): levels 0,
+// The shape of a two-region set (PTILMPQ, arXiv 2404.02947, on one integer grid): levels 0,
 // +-1..+-dense, then tails in steps of `step`, and the spare 2^B-th code one step further on one
 // side. With H = 2^(B-1) - 1 positive codes: top = dense + step * (H - dense).
 struct TwoRegionShape {

@@ -267,7 +267,8 @@ Status ReadPreprocessing(ByteReader in, bool is_float, Preprocessing& preprocess
   preprocessing.bgr = order == 1;
   for (float& mean : preprocessing.mean) mean = in.F32("mean");
   for (float& std : preprocessing.std) std = in.F32("standard deviation");
-  if (!is_float) preprocessing.input_codes = Copy<uint8_t>(in.Bytes("input codes", 3 * 256));
+  if (!is_float)
+    preprocessing.input_codes = Copy<uint8_t>(in.Bytes("input codes", size_t{3} * 256));
   in.End();
   return in.status();
 }

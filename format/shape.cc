@@ -8,7 +8,7 @@ namespace mpq {
 
 namespace {
 
-Status NodeError(const Node& node, std::string what) {
+Status NodeError(const Node& node, const std::string& what) {
   return Error(ErrorCode::kInvalidArgument, OpKindName(node.kind), " '", node.name, "': ", what);
 }
 

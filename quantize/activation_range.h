@@ -17,7 +17,7 @@ struct ActivationRange {
 enum class RangeMethod : uint8_t {
   kMinMax,        // nothing is clipped
   kPercentile,    // kPercentileKept of the values lie inside on each side
-  kSquaredError,  // the least E[(x - Q(x))^2] (methods.md D.3)
+  kSquaredError,  // the least E[(x - Q(x))^2]
 };
 const char* RangeMethodName(RangeMethod method);
 

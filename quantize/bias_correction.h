@@ -1,4 +1,5 @@
-// Moves every layer's biases so that its pre-activations keep their float means (methods.md D.6).
+// Moves every layer's biases so that its pre-activations keep their float means
+// (Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction", 2019).
 #ifndef MPQ_QUANTIZE_BIAS_CORRECTION_H_
 #define MPQ_QUANTIZE_BIAS_CORRECTION_H_
 

@@ -64,8 +64,10 @@ struct Quantized {
 Result<Quantized> Quantize(ModelData float_model, const CalibrationImages& images,
                            const QuantizeOptions& options, const Progress& progress);
 
-// The same without images: sizes are exact, values are not meant to be run.
-Result<Quantized> QuantizeDry(ModelData float_model, const QuantizeOptions& options);
+// The same without images: sizes are those of a model calibrated on `num_images`, values are not
+// meant to be run.
+Result<Quantized> QuantizeDry(ModelData float_model, const QuantizeOptions& options,
+                              uint32_t num_images = 0);
 
 // Batch norms folded and activations fused: the float model as it is stored.
 void PrepareFloatModel(ModelData& model);

@@ -14,8 +14,9 @@ namespace mpq {
 double WeightError(std::span<const float> weights, std::span<const float> importance,
                    const Levels& levels, double scale);
 
-// The scale of least WeightError (methods.md D.2): a grid of shrunken full ranges, then codes and
-// the scale that fits them best in turns until neither changes. 0 if all weights are 0.
+// The scale of least WeightError by a grid of shrunken full ranges, as BRECQ and OBC search it,
+// then codes and the scale that fits them best in turns until neither changes. 0 if all weights are
+// 0.
 double ChooseWeightScale(std::span<const float> weights, std::span<const float> importance,
                          const Levels& levels);
 

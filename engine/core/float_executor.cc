@@ -43,7 +43,7 @@ std::string LibraryFolder() {
 std::vector<std::string> ModulePaths() {
   std::vector<std::string> folders;
   // A program that runs with other rights than its caller's must not load the caller's code.
-  if (const char* chosen = secure_getenv("MPQ_MODULE_PATH")) folders.push_back(chosen);
+  if (const char* chosen = secure_getenv("MPQ_MODULE_PATH")) folders.emplace_back(chosen);
   const std::string program = ProgramFolder();
   if (!program.empty()) {
     folders.push_back(program);
@@ -57,8 +57,9 @@ std::vector<std::string> ModulePaths() {
     folders.push_back(library + "/../onednn");
   }
   std::vector<std::string> paths;
+  paths.reserve(folders.size() + 1);
   for (const std::string& folder : folders) paths.push_back(folder + '/' + kFloatModuleFile);
-  paths.push_back(kFloatModuleFile);
+  paths.emplace_back(kFloatModuleFile);
   return paths;
 }
 

@@ -20,7 +20,7 @@ class BlockWeights {
       uint8_t codes[kTileCodes];
       UnpackTile(packed, bits, codes);
       for (uint32_t i = 0; i < kTileCodes; ++i) {
-        levels_[i / 4 * k_ + quad * 4 + i % 4] = set.level[codes[i]];
+        levels_[size_t{i / 4} * k_ + size_t{quad} * 4 + i % 4] = set.level[codes[i]];
       }
       packed += static_cast<size_t>(bits) * (kTileCodes / 8);
     }

@@ -1,5 +1,5 @@
 // Cross-layer equalisation (Nagel et al., "Data-Free Quantization Through Weight Equalization and
-// Bias Correction", 2019; methods.md D.1), kept as an annotation instead of rewriting the float
+// Bias Correction", 2019), kept as an annotation instead of rewriting the float
 // graph: channel c of an equalised tensor is stored divided by its scale, which its producer's
 // weights and cap absorb and its consumers' weights undo. So the float graph stays the teacher it
 // was, and ReLU6 stays exact: the cap becomes 6 / scale, and integer convolutions have a cap per

@@ -1,5 +1,6 @@
 // Folds 1x1 depthwise convolutions, which is what batch norm and per-channel scaling are imported
-// as, into the convolution before or after them (methods.md 0).
+// as, into the convolution before or after them (Jacob et al.,
+// "Quantization and Training of Neural Networks", 2018, section 3.2).
 #ifndef MPQ_QUANTIZE_PASSES_FOLD_AFFINE_H_
 #define MPQ_QUANTIZE_PASSES_FOLD_AFFINE_H_
 

@@ -58,6 +58,10 @@ Fit FitScale(std::span<const float> weights, std::span<const float> importance,
   return {error, best, error - qq * (scale - best) * (scale - best)};
 }
 
+// Channels whose weights call for less are nothing, as channels without weights are: training
+// leaves some near the smallest floats, where 1 / scale is infinite.
+constexpr double kLeastScale = 1e-30;
+
 // The grid of scales, as multiples of the full range's. Rows of few weights (depthwise taps) have
 // jagged errors, where even a larger scale may fit by luck, and cost little: a finer, wider grid.
 struct Grid {
@@ -87,7 +91,7 @@ double ChooseWeightScale(std::span<const float> weights, std::span<const float> 
     if (w > 0 && hi > 0) full = std::max(full, w / hi);
     if (w < 0 && lo < 0) full = std::max(full, w / lo);
   }
-  if (!(full > 0)) return 0;
+  if (full < kLeastScale) return 0;
   const Rounder rounder(levels);
   const Grid grid = MakeGrid(weights.size(), levels.count);
   Fit best{0, full, std::numeric_limits<double>::infinity()};

@@ -156,5 +156,20 @@ TEST_CASE("channels of zeros have scale 0 and code of level 0") {
   for (const uint8_t code : codes) CHECK(code == levels.zero_code());
 }
 
+// 1 / scale was infinite, 0 times that no number, and its level an index far outside a table.
+TEST_CASE("channels of weights near the smallest floats count as zeros") {
+  for (const float tiny : {1e-45f, 1e-38f, 1e-31f}) {
+    const std::vector<float> weights = {tiny, 0.0f, -tiny, 2 * tiny};
+    for (int set = 0; set < 6; ++set) {
+      const Levels levels = MakeLevels(set);
+      const double scale = ChooseWeightScale(weights, {}, levels);
+      CHECK(scale == 0);
+      std::vector<uint8_t> codes(weights.size());
+      EncodeWeights(weights, levels, scale, codes);
+      for (const uint8_t code : codes) CHECK(code == levels.zero_code());
+    }
+  }
+}
+
 }  // namespace
 }  // namespace mpq

@@ -44,7 +44,7 @@ Examples:
   ptq-quantize model.onnx -o model.mpq --calibration photos/ --recipe w4.json --seed 2
   ptq-quantize model.onnx -o float.mpq --float --preprocess model.preprocess.json)";
 
-// Fewer images leave ranges to chance; a note says so.
+// Fewer images leave ranges to chance; a warning says so.
 constexpr uint32_t kFewImages = 32;
 
 struct Arguments {
@@ -113,8 +113,10 @@ Result<ModelData> ImportModel(const Arguments& arguments, std::vector<std::strin
 
 struct Outcome {
   Quantized quantized;
-  Recipe recipe;              // with named layers
-  uint64_t bytes_before = 0;  // of the imported file's weights as floats
+  Recipe recipe;                    // with named layers
+  uint64_t bytes_before = 0;        // of the imported model in the same container, as floats
+  uint64_t calibration_memory = 0;  // estimated
+  std::string digest;               // of the file; none in a dry run
   double seconds = 0;
 };
 
@@ -145,39 +147,31 @@ Status LeaveOutUnreadable(const std::vector<Status>& loaded, CalibrationImages& 
   return Status();
 }
 
-// What calibration will take, with what the process holds already. Decoding comes on top: images
-// as large as the largest, one a thread.
-Status CheckMemory(const Arguments& arguments, const Graph& graph, uint32_t num_images) {
-  if (arguments.memory_limit == 0) return Status();
+// What calibration will take, with what the process holds already. Decoding comes before it: the
+// pixels of one image a thread, of whatever size it is.
+Result<uint64_t> CheckMemory(const Arguments& arguments, const Graph& graph, uint32_t num_images) {
   const uint64_t estimate =
       ResidentMemory() +
       EstimateCalibrationBytes(graph, num_images, arguments.recipe.quantize.threads);
-  if (estimate <= arguments.memory_limit) return Status();
+  if (arguments.memory_limit == 0 || estimate <= arguments.memory_limit) return estimate;
   return Error(ErrorCode::kLimitExceeded, "--memory-limit: calibration on ", num_images,
                " images with ", arguments.recipe.quantize.threads, " threads takes about ",
                estimate, " bytes, the limit is ", arguments.memory_limit);
 }
 
-// As many images of the calibration set as asked for, chosen by the seed.
-Result<CalibrationImages> LoadImages(const Arguments& arguments, const ModelData& model,
-                                     const Progress& progress) {
-  const Recipe& recipe = arguments.recipe;
-  const Preprocessing& preprocessing = model.preprocessing;
-  Dataset dataset;
-  MPQ_RETURN_IF_ERROR(dataset.Add(arguments.calibration));
-  const std::vector<uint32_t> chosen =
-      SampleIndices(static_cast<uint32_t>(dataset.size()), recipe.images, recipe.quantize.seed);
+Result<CalibrationImages> LoadImages(const Arguments& arguments, const Dataset& dataset,
+                                     const std::vector<uint32_t>& chosen,
+                                     const Preprocessing& preprocessing, const Progress& progress) {
   CalibrationImages images{static_cast<uint32_t>(chosen.size()),
                            preprocessing.crop_height,
                            preprocessing.crop_width,
                            {}};
-  MPQ_RETURN_IF_ERROR(CheckMemory(arguments, model.graph, images.count));
   images.pixels.resize(images.count * images.image_bytes());
   std::vector<Status> loaded(images.count);
   {
     ProgressStage stage(progress, "load images", images.count);
-    MPQ_RETURN_IF_ERROR(
-        ParallelFor(recipe.quantize.threads, images.count, [&](uint32_t i, uint32_t) -> Status {
+    MPQ_RETURN_IF_ERROR(ParallelFor(
+        arguments.recipe.quantize.threads, images.count, [&](uint32_t i, uint32_t) -> Status {
           const Result<Image> image = dataset.Load(chosen[i], preprocessing);
           loaded[i] = image.status();
           if (image.ok()) {
@@ -214,16 +208,32 @@ Result<Quantized> MakeFloat(ModelData model) {
   return result;
 }
 
-Result<Quantized> MakeInteger(const Arguments& arguments, ModelData model, Recipe& recipe) {
+Result<Quantized> MakeInteger(const Arguments& arguments, ModelData model, Outcome& outcome) {
   PrepareIntegerModel(model);
-  MPQ_ASSIGN_OR_RETURN(recipe.quantize.bit_widths, ResolveLayers(arguments, model.graph));
-  if (arguments.dry_run) return QuantizeDry(std::move(model), recipe.quantize);
+  QuantizeOptions& options = outcome.recipe.quantize;
+  MPQ_ASSIGN_OR_RETURN(options.bit_widths, ResolveLayers(arguments, model.graph));
+  Dataset dataset;
+  if (!arguments.calibration.empty()) MPQ_RETURN_IF_ERROR(dataset.Add(arguments.calibration));
+  const std::vector<uint32_t> chosen =
+      SampleIndices(static_cast<uint32_t>(dataset.size()), outcome.recipe.images, options.seed);
+  // A dry run without a set reckons with as many as asked for.
+  const uint32_t num_images =
+      arguments.calibration.empty() ? outcome.recipe.images : static_cast<uint32_t>(chosen.size());
+  MPQ_ASSIGN_OR_RETURN(outcome.calibration_memory, CheckMemory(arguments, model.graph, num_images));
+  if (arguments.dry_run) return QuantizeDry(std::move(model), options, num_images);
   ProgressBar bar;
   const Progress progress = [&bar](const std::string& stage, uint64_t done, uint64_t total) {
     bar.Show(stage, done, total);
   };
-  MPQ_ASSIGN_OR_RETURN(const CalibrationImages images, LoadImages(arguments, model, progress));
-  return Quantize(std::move(model), images, recipe.quantize, progress);
+  MPQ_ASSIGN_OR_RETURN(const CalibrationImages images,
+                       LoadImages(arguments, dataset, chosen, model.preprocessing, progress));
+  return Quantize(std::move(model), images, options, progress);
+}
+
+// What a file of the model is, in 16 hexadecimal digits.
+Result<std::string> Digest(const ModelData& model) {
+  MPQ_ASSIGN_OR_RETURN(const std::vector<uint8_t> file, SerializeModel(model));
+  return fmt::format("{:016x}", Checksum(file));
 }
 
 Result<Outcome> Run(const Arguments& arguments, ModelData model) {
@@ -235,28 +245,21 @@ Result<Outcome> Run(const Arguments& arguments, ModelData model) {
     MPQ_ASSIGN_OR_RETURN(const SizeReport before, MeasureSize(model));
     outcome.bytes_before = before.file_bytes;
   }
-  MPQ_ASSIGN_OR_RETURN(outcome.quantized,
-                       arguments.float_model
-                           ? MakeFloat(std::move(model))
-                           : MakeInteger(arguments, std::move(model), outcome.recipe));
+  MPQ_ASSIGN_OR_RETURN(outcome.quantized, arguments.float_model
+                                              ? MakeFloat(std::move(model))
+                                              : MakeInteger(arguments, std::move(model), outcome));
   if (!arguments.new_recipe_file.empty()) {
     MPQ_RETURN_IF_ERROR(WriteRecipe(outcome.recipe, arguments.new_recipe_file));
   }
   if (!arguments.dry_run) {
     MPQ_RETURN_IF_ERROR(WriteModel(outcome.quantized.model, arguments.target));
+    MPQ_ASSIGN_OR_RETURN(outcome.digest, Digest(outcome.quantized.model));
   }
   outcome.seconds = std::chrono::duration<double>(Clock::now() - start).count();
   return outcome;
 }
 
-// What a file of the model is, in 16 hexadecimal digits.
-Result<std::string> Digest(const ModelData& model) {
-  MPQ_ASSIGN_OR_RETURN(const std::vector<uint8_t> file, SerializeModel(model));
-  return fmt::format("{:016x}", Checksum(file));
-}
-
-nlohmann::ordered_json ToJson(const Arguments& arguments, const Outcome& outcome,
-                              const std::string& digest) {
+nlohmann::ordered_json ToJson(const Arguments& arguments, const Outcome& outcome) {
   const SizeReport& size = outcome.quantized.size;
   nlohmann::ordered_json json = {
       {"source", arguments.source},
@@ -273,9 +276,12 @@ nlohmann::ordered_json ToJson(const Arguments& arguments, const Outcome& outcome
       {"file_bits_per_weight", size.file_bits_per_weight()},
       {"seconds", outcome.seconds},
       {"peak_memory_bytes", PeakMemory()},
-      {"digest", digest},
   };
-  if (!arguments.float_model) json["recipe"] = RecipeToJson(outcome.recipe);
+  if (!arguments.dry_run) json["digest"] = outcome.digest;
+  if (!arguments.float_model) {
+    json["calibration_memory_bytes"] = outcome.calibration_memory;
+    json["recipe"] = RecipeToJson(outcome.recipe);
+  }
   const Agreement& agreement = outcome.quantized.agreement;
   if (agreement.num_images > 0) {
     json["calibration"] = {{"images", agreement.num_images},
@@ -286,7 +292,7 @@ nlohmann::ordered_json ToJson(const Arguments& arguments, const Outcome& outcome
   return json;
 }
 
-void PrintReport(const Arguments& arguments, const Outcome& outcome, const std::string& digest) {
+void PrintReport(const Arguments& arguments, const Outcome& outcome) {
   const SizeReport& size = outcome.quantized.size;
   fmt::print("{}{}\n", arguments.dry_run ? "would write " : "wrote ",
              arguments.target.empty() ? "a file" : arguments.target);
@@ -305,7 +311,12 @@ void PrintReport(const Arguments& arguments, const Outcome& outcome, const std::
         agreement.signal_to_noise_db);
   }
   fmt::print("took        {:.1f} s, peak memory {:.0f} MB\n", outcome.seconds, PeakMegabytes());
-  fmt::print("digest      {}\n", digest);
+  if (!arguments.dry_run) {
+    fmt::print("digest      {}\n", outcome.digest);
+  } else if (!arguments.float_model) {
+    fmt::print("calibrating would take about {:.0f} MB\n",
+               static_cast<double>(outcome.calibration_memory) / 1e6);
+  }
 }
 
 void AddOptions(CLI::App& app, Arguments& a) {
@@ -431,12 +442,12 @@ Result<Outcome> ImportAndRun(const Arguments& arguments) {
 int Execute(const CLI::App& app, const Arguments& arguments) try {
   const Result<Outcome> outcome = ImportAndRun(arguments);
   if (!outcome.ok()) return ExitCode(app, outcome.status());
-  const Result<std::string> digest = Digest(outcome->quantized.model);
-  if (!digest.ok()) return ExitCode(app, digest.status());
   if (arguments.json) {
-    fmt::print("{}\n", ToJson(arguments, *outcome, *digest).dump(1));
+    fmt::print(
+        "{}\n",
+        ToJson(arguments, *outcome).dump(1, ' ', false, nlohmann::json::error_handler_t::replace));
   } else {
-    PrintReport(arguments, *outcome, *digest);
+    PrintReport(arguments, *outcome);
   }
   return kExitOk;
 } catch (const std::bad_alloc&) {

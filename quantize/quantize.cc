@@ -122,7 +122,8 @@ Result<Quantized> Quantize(ModelData float_model, const CalibrationImages& image
   return result;
 }
 
-Result<Quantized> QuantizeDry(ModelData float_model, const QuantizeOptions& options) {
+Result<Quantized> QuantizeDry(ModelData float_model, const QuantizeOptions& options,
+                              uint32_t num_images) {
   MPQ_RETURN_IF_ERROR(CheckOptions(options));
   MPQ_ASSIGN_OR_RETURN(const std::unique_ptr<Method> method, MakeMethod(options.method));
   PrepareIntegerModel(float_model);
@@ -134,7 +135,7 @@ Result<Quantized> QuantizeDry(ModelData float_model, const QuantizeOptions& opti
       method->Decide({graph, decisions.equalization, /*calibration=*/nullptr, options.bit_widths,
                       options.seed, options.threads, Progress()}));
   Quantized result;
-  AddProvenance(options, 0, float_model.provenance);
+  AddProvenance(options, num_images, float_model.provenance);
   MPQ_ASSIGN_OR_RETURN(result.model, LowerModel(float_model, decisions));
   MPQ_ASSIGN_OR_RETURN(result.size, MeasureSize(result.model));
   return result;

@@ -430,7 +430,8 @@ Result<Outcome> ImportAndRun(const Arguments& arguments) {
   MPQ_RETURN_IF_ERROR(CheckTargets(arguments));
   if (!arguments.recipe.float_isa.empty()) {
     const Status isa = SetFloatIsa(arguments.recipe.float_isa);
-    if (!isa.ok() && !arguments.recipe_file.empty()) return isa.WithContext(arguments.recipe_file);
+    if (!isa.ok() && !arguments.recipe_file.empty())
+      return isa.WithContext(arguments.recipe_file + ": 'float_isa'");
     MPQ_RETURN_IF_ERROR(isa);
   }
   std::vector<std::string> notes;

@@ -26,7 +26,8 @@ struct Recipe {
 nlohmann::ordered_json RecipeToJson(const Recipe& recipe);
 Status WriteRecipe(const Recipe& recipe, const std::string& path);
 
-// Sets what the file at `path` says. The error names the file, the key and the value.
+// Sets what the file at `path` says. The error names the file, the key and the value. Whether
+// float_isa is one of this CPU's is left to SetFloatIsa.
 Status ReadRecipe(const std::string& path, Recipe& recipe);
 
 // "minmax", "percentile" or "mse".

@@ -258,6 +258,8 @@ TEST_CASE("bad recipes: the file, the key, the value") {
   check(R"({"layers": {"st": 4}})", {"'st'", "no layer"});
   check(R"({"colour": "red"})", {"'colour'", "red", "unknown"});
   tool.CheckError(1, tool.Calibration() + "--recipe " + tool.path("no.json"), {"no.json"});
+  tool.folder().Write("other_cpu.json", R"({"float_isa": "z80"})");
+  tool.Quantize("m.mpq", "--float-isa scalar --recipe " + tool.path("other_cpu.json"));
 }
 
 TEST_CASE("memory limit") {

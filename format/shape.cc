@@ -147,6 +147,17 @@ Result<std::vector<Shape>> InferShapes(const Graph& graph, uint32_t height, uint
   return shapes;
 }
 
+uint64_t PixelsAveraged(const Node& node, const Shape& input) {
+  switch (node.kind) {
+    case OpKind::kAvgPool:
+      return uint64_t{node.window.kernel_h} * node.window.kernel_w;
+    case OpKind::kGlobalAvgPool:
+      return uint64_t{input.height} * input.width;
+    default:
+      return 1;
+  }
+}
+
 uint64_t NodeMacs(const Graph& graph, const Node& node, const Shape& output) {
   if (node.weights >= graph.weights.size()) return 0;
   const Weights& weights = graph.weights[node.weights];

@@ -30,6 +30,9 @@ Result<Shape> OutputShape(const Graph& graph, const Node& node, std::span<const 
 // Shapes of all tensors for an input of height x width.
 Result<std::vector<Shape>> InferShapes(const Graph& graph, uint32_t height, uint32_t width);
 
+// The pixels behind one output value of an average, padding included; 1 for other operators.
+uint64_t PixelsAveraged(const Node& node, const Shape& input);
+
 // Multiply-accumulates of one image through `node` (convolutions only, else 0).
 uint64_t NodeMacs(const Graph& graph, const Node& node, const Shape& output);
 

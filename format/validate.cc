@@ -233,20 +233,19 @@ class GraphValidator {
   }
 
   Status CheckPoolCount(const Node& node) const {
-    uint64_t count = 1;
-    if (node.kind == OpKind::kAvgPool) {
-      count = uint64_t{node.window.kernel_h} * node.window.kernel_w;
-    }
-    if (node.kind == OpKind::kGlobalAvgPool) {
-      const Shape in = ShapeOf(node.inputs[0]);
-      count = uint64_t{in.height} * in.width;
-    }
-    return CheckLimit("pixels averaged", count, wire::kMaxPoolCount);
+    return CheckLimit("pixels averaged", PixelsAveraged(node, ShapeOf(node.inputs[0])),
+                      wire::kMaxPoolCount);
   }
 
   // Integer graphs.
   Status CheckCodes(const Node& node) const {
     const Tensor& dst = graph_.tensors[node.output];
+    for (const uint32_t input : node.inputs) {
+      // Kernels read and place activations as bytes.
+      if (graph_.tensors[input].type != ElementType::kU8) {
+        return Corrupt("reads '", graph_.tensors[input].name, "', which has 16 bits");
+      }
+    }
     if (dst.type == ElementType::kS16) {
       if (node.kind != OpKind::kConv && node.kind != OpKind::kDepthwiseConv) {
         return Corrupt("16-bit output, which only convolutions make");

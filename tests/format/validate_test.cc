@@ -169,6 +169,25 @@ TEST_CASE("impossible integer models are refused") {
   }
 }
 
+// A Concat's input lies in its output, so 16-bit logits would have run over the bytes behind it.
+TEST_CASE("16-bit logits as the input of another node are refused") {
+  SampleBuilder builder(false, 4, 4);
+  const uint32_t pooled = builder.GlobalAvgPool(builder.input());
+  const uint32_t x = builder.Conv(pooled, 4);
+  const uint32_t y = builder.Conv(pooled, 4000);
+  const uint32_t joined = builder.Concat({y, x});
+  ModelData model = builder.Finish(builder.Logits(joined, 10));
+  Graph& graph = model.graph;
+  graph.output = y;
+  for (const uint32_t t : {x, y, joined}) graph.tensors[t].zero_point = 0;
+  graph.tensors[joined + 1].type = ElementType::kU8;
+  graph.tensors[y].type = ElementType::kS16;
+  model.labels.clear();
+  const Status status = Validate(model);
+  CHECK(status.code() == ErrorCode::kCorrupt);
+  CHECK_MESSAGE(status.message().find("has 16 bits") != std::string::npos, status.message());
+}
+
 TEST_CASE("impossible float models are refused") {
   const auto check = [](auto fault, const char* fragment) {
     ModelData model = AllOperatorsModel(true);

@@ -8,6 +8,7 @@
 #include "engine/core/arena.h"
 #include "engine/core/registry.h"
 #include "format/message.h"
+#include "format/wire.h"
 
 namespace mpq {
 
@@ -16,6 +17,8 @@ namespace {
 // Kernels may read this far beyond a tensor (step.h); the gap also keeps one thread's over-read
 // away from what another writes.
 constexpr size_t kOverReadBytes = 64;
+// Of one tensor with its batch.
+constexpr uint32_t kMaxBatchElements = std::numeric_limits<int32_t>::max();
 
 size_t ElementBytes(ElementType type) { return type == ElementType::kU8 ? 1 : 2; }
 
@@ -86,8 +89,9 @@ class Planner {
     }
     placements_ = PlaceConcatInputs(graph_);
     MakeViews();
+    MPQ_RETURN_IF_ERROR(CheckSizes());
+    MPQ_RETURN_IF_ERROR(CheckPoolCounts());
     MakeSteps();
-    MPQ_RETURN_IF_ERROR(CheckSize());
     PlaceTensors();
     return std::move(plan_);
   }
@@ -141,20 +145,31 @@ class Planner {
     return view.batch * view.image_stride() * ElementBytes(graph_.tensors[tensor].type);
   }
 
-  // All tensors together must be addressable with a margin, so nothing below can overflow.
-  Status CheckSize() const {
-    constexpr uint64_t kMaxBytes = std::numeric_limits<uint64_t>::max() >> 16;
-    uint64_t total = 0;
+  // Kernels count the elements of a batch, and what they are cut into, in 32 bits; offsets in bytes
+  // and their sum over all tensors have 64.
+  Status CheckSizes() const {
     for (uint32_t i = 0; i < plan_.views.size(); ++i) {
       const TensorView& view = plan_.views[i];
-      const uint64_t image = uint64_t{view.height} * view.width * view.pixel_stride;
-      const __uint128_t bytes = static_cast<__uint128_t>(image) * view.batch * 2 + total;
-      if (bytes > kMaxBytes) {
+      const auto elements = static_cast<__uint128_t>(uint64_t{view.height} * view.width) *
+                            view.pixel_stride * view.batch;
+      if (elements > kMaxBatchElements) {
         return Error(ErrorCode::kLimitExceeded, "tensor '", graph_.tensors[i].name, "' of ",
                      view.batch, "x", view.height, "x", view.width, "x", view.channels,
-                     " is too large");
+                     " is too large: the limit is ", kMaxBatchElements, " elements");
       }
-      total = static_cast<uint64_t>(bytes);
+    }
+    return Status();
+  }
+
+  // Validation knows the nominal input size only.
+  Status CheckPoolCounts() const {
+    for (const Node& node : graph_.nodes) {
+      const uint64_t count = PixelsAveraged(node, shapes_[node.inputs[0]]);
+      if (count > wire::kMaxPoolCount) {
+        return Error(ErrorCode::kLimitExceeded, OpKindName(node.kind), " '", node.name,
+                     "' averages ", count, " pixels of an input of ", options_.height, "x",
+                     options_.width, ", the limit is ", wire::kMaxPoolCount);
+      }
     }
     return Status();
   }

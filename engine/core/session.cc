@@ -8,6 +8,7 @@
 #include "engine/core/no_throw.h"
 #include "engine/core/session_impl.h"
 #include "format/message.h"
+#include "format/wire.h"
 
 namespace mpq {
 
@@ -44,6 +45,8 @@ Result<Session> Session::Create(const Model& model, const SessionOptions& option
     SessionOptions& complete = state->options;
     if (complete.height == 0) complete.height = model.input_height();
     if (complete.width == 0) complete.width = model.input_width();
+    MPQ_RETURN_IF_ERROR(CheckRange("height", complete.height, wire::kMaxSide));
+    MPQ_RETURN_IF_ERROR(CheckRange("width", complete.width, wire::kMaxSide));
     state->image_bytes = size_t{complete.height} * complete.width * model.input_channels();
     state->num_classes = model.num_classes();
     auto impl = model.is_integer() ? MakeIntegerSession(model, complete)

@@ -165,6 +165,25 @@ TEST_CASE("bad options and bad input are errors that name the value") {
   CHECK(session->Run(short_pixels, 2).code() == ErrorCode::kInvalidArgument);
 }
 
+TEST_CASE("input sizes and batches that overflow 32 bits or an average are refused") {
+  SampleBuilder builder(false, 16, 16);
+  const uint32_t x = builder.Conv(builder.input(), 4, {.kernel = 3, .pad = 1});
+  const Model model = MakeModel(builder.Finish(builder.Logits(builder.GlobalAvgPool(x), 10)));
+  const auto message_for = [&](uint32_t batch, uint32_t height, uint32_t width) {
+    SessionOptions options;
+    options.batch = batch;
+    options.height = height;
+    options.width = width;
+    const Result<Session> session = Session::Create(model, options);
+    return session.ok() ? "" : session.status().message();
+  };
+  CHECK(message_for(1, 256, 256).empty());
+  CHECK(message_for(1, 256, 257).find("averages 65792 pixels") != std::string::npos);
+  // 2^32 output pixels: the number of work items was 0, and something was divided by it.
+  CHECK(message_for(4096, 1024, 1024).find("too large") != std::string::npos);
+  CHECK(message_for(1, 1u << 31, 2).find("height 2147483648") != std::string::npos);
+}
+
 TEST_CASE("probabilities sum to one and TopK sorts them") {
   const Model model = MakeModel(AllOperatorsModel(/*is_float=*/false));
   Result<Session> session = Session::Create(model, {});

@@ -1,8 +1,11 @@
 #include "apps/cli.h"
 
+#include <fmt/core.h>
+
 #include <charconv>
 #include <cmath>
 #include <cstdio>
+#include <nlohmann/json.hpp>
 #include <string_view>
 #include <utility>
 
@@ -47,6 +50,10 @@ int ExitCode(const CLI::App& app, const Status& status) {
   if (status.ok()) return kExitOk;
   PrintError(app, status);
   return kExitFailure;
+}
+
+void PrintJson(const nlohmann::ordered_json& json) {
+  fmt::print("{}\n", json.dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
 }
 
 void AddThreadsOption(CLI::App& app, uint32_t& threads) {

@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 
 #include "mpq/session.h"
@@ -27,6 +28,10 @@ void PrintError(const CLI::App& app, const Status& status);
 
 // The exit code for a status, whose error is printed.
 int ExitCode(const CLI::App& app, const Status& status);
+
+// Prints a report on standard output. Bytes of file names that are not UTF-8 are replaced: JSON
+// cannot say them.
+void PrintJson(const nlohmann::ordered_json& json);
 
 // --threads, --isa, --input HxW and --memory-limit SIZE, checked while parsing.
 void AddThreadsOption(CLI::App& app, uint32_t& threads);

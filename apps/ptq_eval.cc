@@ -144,7 +144,7 @@ int Main(int argc, char** argv) {
   const Result<Evaluation> evaluation = Run(arguments);
   if (!evaluation.ok()) return ExitCode(app, evaluation.status());
   if (arguments.json) {
-    fmt::print("{}\n", ToJson(arguments, *evaluation).dump(1));
+    PrintJson(ToJson(arguments, *evaluation));
   } else {
     Print(arguments, *evaluation);
   }

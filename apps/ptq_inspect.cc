@@ -183,7 +183,7 @@ Json ToJson(const Arguments& arguments, const Model& model, const ModelFacts& fa
 Status Check(const Arguments& arguments, const Model& model) {
   if (arguments.json) {
     const Json json = {{"model", arguments.model}, {"ok", true}, {"bytes", model.file_bytes()}};
-    fmt::print("{}\n", json.dump(1));
+    PrintJson(json);
   } else {
     fmt::print("{}: ok\n", arguments.model);
   }
@@ -198,7 +198,7 @@ Status PrintDiff(const Arguments& arguments, const Model& model) {
                        {"other", arguments.other},
                        {"identical", lines.empty()},
                        {"differences", lines}};
-    fmt::print("{}\n", json.dump(1));
+    PrintJson(json);
     return Status();
   }
   if (lines.empty()) fmt::print("no difference\n");
@@ -210,7 +210,7 @@ Status Inspect(const Arguments& arguments, const Model& model) {
   MPQ_ASSIGN_OR_RETURN(const ModelFacts facts,
                        InspectModel(model, arguments.model, arguments.height, arguments.width));
   if (arguments.json) {
-    fmt::print("{}\n", ToJson(arguments, model, facts).dump(1));
+    PrintJson(ToJson(arguments, model, facts));
     return Status();
   }
   PrintHead(arguments, model, facts);

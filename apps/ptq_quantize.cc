@@ -444,9 +444,7 @@ int Execute(const CLI::App& app, const Arguments& arguments) try {
   const Result<Outcome> outcome = ImportAndRun(arguments);
   if (!outcome.ok()) return ExitCode(app, outcome.status());
   if (arguments.json) {
-    fmt::print(
-        "{}\n",
-        ToJson(arguments, *outcome).dump(1, ' ', false, nlohmann::json::error_handler_t::replace));
+    PrintJson(ToJson(arguments, *outcome));
   } else {
     PrintReport(arguments, *outcome);
   }

@@ -271,7 +271,7 @@ int Run(const CLI::App& app, const Arguments& arguments) {
   if (arguments.json) {
     Json json = SummaryJson(classifier, arguments, load_ms);
     json["images"] = std::move(images);
-    fmt::print("{}\n", json.dump(1));
+    PrintJson(json);
   } else {
     PrintSummary(classifier, arguments);
   }

@@ -265,7 +265,7 @@ int Main(int argc, char** argv) {
   const Status status = arguments.kernels ? BenchKernels(arguments, report["runs"])
                                           : BenchModels(arguments, report["runs"]);
   if (!status.ok()) return ExitCode(app, status);
-  if (arguments.json) fmt::print("{}\n", report.dump(1));
+  if (arguments.json) PrintJson(report);
   return kExitOk;
 }
 

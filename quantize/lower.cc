@@ -181,7 +181,7 @@ class Lowering {
       sum = 0;
       magnitude = 0;
     }
-    const auto limit = static_cast<double>(kMaxAccumulator - 255 * magnitude);
+    const auto limit = static_cast<double>(std::max<int64_t>(kMaxAccumulator - 255 * magnitude, 0));
     ChannelParams params;
     params.bias = static_cast<int32_t>(
         std::clamp(std::round(bias / accumulator_scale) - static_cast<double>(src.zero_point * sum),

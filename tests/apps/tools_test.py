@@ -107,6 +107,15 @@ class RunTest(ToolTest):
         self.assertEqual(text.count(" %"), 5)
         self.assertIn("peak memory", text)
 
+    def test_json_of_a_name_that_is_not_utf8(self):
+        name = os.fsencode(self.folder) + b"/caf\xe9.ppm"
+        with open(name, "wb") as file:
+            file.write(ppm((1, 2, 3)))
+        report = subprocess.run([BUILD / "apps/ptq-run", "--json", self.small, name],
+                                capture_output=True, timeout=120, check=False)
+        self.assertEqual(report.returncode, OK, report.stderr)
+        self.assertEqual(len(json.loads(report.stdout)["images"]), 1)
+
     def test_json(self):
         report = json.loads(self.check_ok("ptq-run", self.small, IMAGES / "rgb.png", "--json",
                                           "--top-k", 10, "--hash", "--profile"))

@@ -63,6 +63,7 @@ size_t BuffersBytes(std::span<const Step> steps, const std::vector<uint32_t>& ro
 // The most that the step's kernel needs for up to `rows` rows.
 size_t KernelBytes(const Step& step, uint32_t rows) {
   Step stripe = step;
+  stripe.is_prepared = step.kernel->prepare != nullptr;
   stripe.dst.batch = 1;
   size_t bytes = 0;
   for (uint32_t i = 1; i <= rows; ++i) {
@@ -74,6 +75,13 @@ size_t KernelBytes(const Step& step, uint32_t rows) {
     bytes = std::max(bytes, step.kernel->scratch_bytes(stripe));
   }
   return bytes;
+}
+
+size_t PreparedBytes(const Step& step) {
+  if (step.kernel->prepare == nullptr) return 0;
+  Step stripe = step;
+  stripe.is_prepared = true;
+  return RoundUp64(step.kernel->prepared_bytes(stripe));
 }
 
 StripePlan PlanStripes(std::span<const Step> steps) {
@@ -88,9 +96,11 @@ StripePlan PlanStripes(std::span<const Step> steps) {
   for (size_t i = 0; i < steps.size(); ++i) {
     kernel_bytes = std::max(kernel_bytes, KernelBytes(steps[i], all_rows[i]));
     if (i + 1 == steps.size()) break;
-    plan.buffer_offsets.push_back(plan.kernel_offset);
-    plan.kernel_offset += BufferBytes(steps[i], all_rows[i]);
+    plan.buffer_offsets.push_back(plan.prepared_offset);
+    plan.prepared_offset += BufferBytes(steps[i], all_rows[i]);
   }
+  plan.kernel_offset = plan.prepared_offset;
+  for (const Step& step : steps) plan.kernel_offset += PreparedBytes(step);
   plan.scratch_bytes = plan.kernel_offset + kernel_bytes;
   return plan;
 }
@@ -155,8 +165,8 @@ uint32_t ChooseChain(std::span<const Step> steps, uint32_t linked, StripePlan& p
     return 1;
   }
   plan = PlanStripes(chain);
-  if (plan.kernel_offset * 2 <= saved) return length;
-  refusal = Message("stripes: buffers of ", plan.kernel_offset, " bytes instead of ", saved);
+  if (plan.prepared_offset * 2 <= saved) return length;
+  refusal = Message("stripes: buffers of ", plan.prepared_offset, " bytes instead of ", saved);
   plan = {};
   return 1;
 }
@@ -167,6 +177,7 @@ StripeRunner::StripeRunner(std::span<const Step> steps, const StripePlan& plan)
     Link& link = links_[i];
     link.step = steps[i];
     link.step.refusals.clear();
+    link.step.is_prepared = link.step.kernel->prepare != nullptr;
     link.node = *steps[i].node;
     link.window = link.node.window;
     link.src = steps[i].src;
@@ -179,6 +190,7 @@ StripeRunner::StripeRunner(std::span<const Step> steps, const StripePlan& plan)
 }
 
 void StripeRunner::Run(uint32_t first, uint32_t last, std::byte* scratch, double* seconds) {
+  PrepareWeights(scratch);
   for (uint32_t item = first; item < last; ++item) {
     const uint32_t stripe = item % plan_.stripes;
     if (item == first || stripe == 0) {
@@ -187,6 +199,18 @@ void StripeRunner::Run(uint32_t first, uint32_t last, std::byte* scratch, double
     const uint32_t row = stripe * plan_.rows;
     const uint32_t end = std::min(row + plan_.rows, links_.back().dst.height);
     if (row < end) RunStripe(item / plan_.stripes, {row, end}, scratch, seconds);
+  }
+}
+
+void StripeRunner::PrepareWeights(std::byte* scratch) {
+  std::byte* prepared = scratch + plan_.prepared_offset;
+  for (Link& link : links_) {
+    Step& step = link.step;
+    if (!step.is_prepared) continue;
+    step.node = &link.node;  // here, because runners are copied
+    step.prepared = prepared;
+    step.kernel->prepare(step, scratch + plan_.kernel_offset);
+    prepared += PreparedBytes(step);
   }
 }
 

@@ -31,6 +31,7 @@ struct StripePlan {
   uint32_t rows = 0;                   // of the last step's output, in a stripe; 0: no chain
   uint32_t stripes = 0;                // of an image
   std::vector<size_t> buffer_offsets;  // in scratch: rows of the outputs of all steps but the last
+  size_t prepared_offset = 0;          // in scratch: the decoded weights, step after step
   size_t kernel_offset = 0;            // in scratch: what the kernels need, one after the other
   size_t scratch_bytes = 0;            // per thread
 };
@@ -66,6 +67,7 @@ class StripeRunner {
     RowRange rows;             // of dst, to compute now
   };
 
+  void PrepareWeights(std::byte* scratch);
   void RunStripe(uint32_t image, RowRange rows, std::byte* scratch, double* seconds);
   static void Require(Link& link, RowRange rows, std::byte* scratch);
   void PointAtRows(Link& link, const Link* before, uint32_t image, std::byte* scratch) const;

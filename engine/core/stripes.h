@@ -31,9 +31,9 @@ struct StripePlan {
   uint32_t rows = 0;                   // of the last step's output, in a stripe; 0: no chain
   uint32_t stripes = 0;                // of an image
   std::vector<size_t> buffer_offsets;  // in scratch: rows of the outputs of all steps but the last
-  size_t prepared_offset = 0;          // in scratch: the decoded weights, step after step
-  size_t kernel_offset = 0;            // in scratch: what the kernels need, one after the other
-  size_t scratch_bytes = 0;            // per thread
+  std::vector<size_t> prepared_offsets;  // in scratch: the decoded weights of each step
+  size_t kernel_offset = 0;              // in scratch: what the kernels need, one after the other
+  size_t scratch_bytes = 0;              // per thread
 };
 
 // How many of `steps`, from the first on, should run as one chain (1: the first runs alone), and
@@ -63,11 +63,12 @@ class StripeRunner {
     TensorView dst;
     uint32_t chained = kNone;  // which of src is the output of the link before
     size_t buffer_offset = 0;  // of dst, in all links but the last
-    RowRange held;             // rows of dst in the buffer, beginning with the first
-    RowRange rows;             // of dst, to compute now
+    size_t prepared_offset = 0;
+    RowRange held;  // rows of dst in the buffer, beginning with the first
+    RowRange rows;  // of dst, to compute now
   };
 
-  void PrepareWeights(std::byte* scratch);
+  void PrepareWeights(std::byte* scratch, double* seconds);
   void RunStripe(uint32_t image, RowRange rows, std::byte* scratch, double* seconds);
   static void Require(Link& link, RowRange rows, std::byte* scratch);
   void PointAtRows(Link& link, const Link* before, uint32_t image, std::byte* scratch) const;

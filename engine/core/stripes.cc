@@ -11,13 +11,14 @@ namespace mpq {
 namespace {
 
 // A chain pays where its tensors would leave L2 between two steps. Smaller ones cost no peak memory
-// either, and their stripes have too few positions to fill the tiles of the kernels: fused blocks of
-// 14x14 took 5 % longer.
+// either, and their stripes have too few positions to fill the tiles of the kernels: fused blocks
+// of 14x14 took 5 % longer.
 constexpr size_t kMinSavedBytes = 384 * 1024;
 // The rows of a stripe, all tensors together: a good part of L2, for few kernel calls.
 constexpr size_t kStripeBytes = 128 * 1024;
 // An image has at least so many stripes, so that threads have equal shares.
 constexpr uint32_t kMinStripes = 14;
+constexpr uint32_t kMaxStripeRows = 64;
 // Kernels may read this far beyond a tensor (step.h).
 constexpr size_t kOverReadBytes = 64;
 
@@ -85,12 +86,17 @@ size_t PreparedBytes(const Step& step) {
   return RoundUp64(step.kernel->prepared_bytes(stripe));
 }
 
+// Rows of the last step's output in a stripe.
+uint32_t StripeHeight(std::span<const Step> steps) {
+  uint32_t rows = std::min(DivideRoundUp(steps.back().dst.height, kMinStripes), kMaxStripeRows);
+  while (rows > 1 && BuffersBytes(steps, StripeRows(steps, rows)) > kStripeBytes) --rows;
+  return rows;
+}
+
 StripePlan PlanStripes(std::span<const Step> steps) {
   const uint32_t height = steps.back().dst.height;
-  uint32_t rows = DivideRoundUp(height, kMinStripes);
-  while (rows > 1 && BuffersBytes(steps, StripeRows(steps, rows)) > kStripeBytes) --rows;
   StripePlan plan;
-  plan.stripes = DivideRoundUp(height, rows);
+  plan.stripes = DivideRoundUp(height, StripeHeight(steps));
   plan.rows = DivideRoundUp(height, plan.stripes);
   const std::vector<uint32_t> all_rows = StripeRows(steps, plan.rows);
   size_t kernel_bytes = 0;
@@ -170,7 +176,13 @@ TensorView Rows(const TensorView& whole, RowRange rows, uint32_t image) {
 uint32_t ChooseChain(std::span<const Step> steps, uint32_t linked, StripePlan& plan,
                      std::string& refusal) {
   const uint32_t length = BlockLength(steps.first(linked));
-  if (length < 2) return 1;
+  if (length < 2) {
+    if (BlockLength(steps) > 1) {
+      refusal = Message("stripes: the output of '", steps[linked - 1].node->name,
+                        "' is observed, or others read it too");
+    }
+    return 1;
+  }
   const std::span<const Step> chain = steps.first(length);
   size_t saved = 0;
   for (const Step& step : chain.first(length - 1)) saved += step.dst.image_stride();
@@ -182,6 +194,11 @@ uint32_t ChooseChain(std::span<const Step> steps, uint32_t linked, StripePlan& p
   for (const Step& step : chain) {
     if (WindowsTouchSource(step)) continue;
     refusal = Message("stripes: windows of '", step.node->name, "' lie in the padding");
+    return 1;
+  }
+  const size_t buffers = BuffersBytes(chain, StripeRows(chain, StripeHeight(chain)));
+  if (buffers > saved / 2) {
+    refusal = Message("stripes: buffers of ", buffers, " bytes instead of ", saved);
     return 1;
   }
   plan = PlanStripes(chain);

@@ -177,6 +177,7 @@ Json ProfileJson(const Session& session) {
                      {"kernel", step.kernel},
                      {"macs", step.macs},
                      {"ms", step.seconds * 1e3},
+                     {"fused", step.fused},
                      {"refusals", step.refusals}});
   }
   return steps;

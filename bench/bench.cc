@@ -128,6 +128,7 @@ Json StepsJson(const Measurement& m) {
                      {"kernel", step.kernel},
                      {"macs", step.macs},
                      {"min_ms", m.step_seconds[i] * 1e3},
+                     {"fused", step.fused},
                      {"refusals", step.refusals}});
   }
   return steps;
@@ -172,6 +173,7 @@ void Print(const Measurement& m, bool profile) {
     const double rate = seconds > 0 ? m.batch * static_cast<double>(step.macs) / seconds / 1e9 : 0;
     fmt::print("  {:8.3f} ms {:7.1f} GMAC/s  {:14} {:28} {}\n", seconds * 1e3, rate, step.op,
                step.kernel, step.node);
+    if (!step.fused.empty()) fmt::print("{:30} fused: {}\n", "", step.fused);
     for (const std::string& refusal : step.refusals) fmt::print("{:30} not {}\n", "", refusal);
   }
 }

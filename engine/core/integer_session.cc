@@ -1,5 +1,6 @@
 // Runs integer models: pixels to input codes by table, then the plan's steps, one parallel loop
 // each.
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <utility>
@@ -32,10 +33,15 @@ class IntegerSession final : public SessionImpl {
   Status Run(std::span<const uint8_t> pixels, uint32_t n) override {
     ConvertPixels(pixels);
     images_ = n;
-    for (size_t i = 0; i < plan_.steps.size(); ++i) {
+    size_t chain = 0;
+    for (const Stage& stage : plan_.stages) {
       const auto start = std::chrono::steady_clock::now();
-      RunStep(plan_.steps[i]);
-      if (options_.profile) infos_[i].seconds = SecondsSince(start);
+      if (stage.num_steps > 1) {
+        RunChain(stage, chains_[chain++]);
+      } else {
+        RunStep(plan_.steps[stage.first_step]);
+        if (options_.profile) infos_[stage.first_step].seconds = SecondsSince(start);
+      }
     }
     ConvertLogits(n);
     return Status();
@@ -87,6 +93,10 @@ class IntegerSession final : public SessionImpl {
     const size_t num_logits = size_t{options_.batch} * model_.num_classes();
     logits_.resize(num_logits);
     integer_logits_.resize(num_logits);
+    for (const Stage& stage : plan_.stages) {
+      if (stage.num_steps == 1) continue;
+      chains_.emplace_back(options_.threads, StripeRunner(plan_.StepsOf(stage), stage.stripes));
+    }
     DescribeSteps();
     return pool_.Start(options_.threads);
   }
@@ -101,6 +111,12 @@ class IntegerSession final : public SessionImpl {
       info.refusals = step.refusals;
       info.macs = plan_.macs[i];
       infos_.push_back(std::move(info));
+    }
+    for (const Stage& stage : plan_.stages) {
+      for (uint32_t i = 0; stage.num_steps > 1 && i < stage.num_steps; ++i) {
+        infos_[stage.first_step + i].fused = Message("step ", i + 1, " of ", stage.num_steps,
+                                                     ", stripes of ", stage.stripes.rows, " rows");
+      }
     }
   }
 
@@ -129,6 +145,28 @@ class IntegerSession final : public SessionImpl {
       c.step->kernel->run(*c.step, first, last, scratch);
     };
     pool_.Run(step.kernel->work_items(step), loop, &context);
+  }
+
+  // The times are those of the first thread: all have equal shares.
+  void RunChain(const Stage& stage, std::vector<StripeRunner>& runners) {
+    struct Context {
+      std::vector<StripeRunner>* runners;
+      std::byte* scratch;
+      size_t scratch_stride;
+      double* seconds;
+    };
+    std::fill_n(chain_seconds_, stage.num_steps, 0.0);
+    Context context{&runners, scratch_.data(), scratch_stride_,
+                    options_.profile ? chain_seconds_ : nullptr};
+    const auto loop = [](void* opaque, uint32_t first, uint32_t last, uint32_t thread) {
+      const Context& c = *static_cast<const Context*>(opaque);
+      (*c.runners)[thread].Run(first, last, c.scratch + thread * c.scratch_stride,
+                               thread == 0 ? c.seconds : nullptr);
+    };
+    pool_.Run(runners[0].work_items(), loop, &context);
+    for (uint32_t i = 0; i < stage.num_steps; ++i) {
+      infos_[stage.first_step + i].seconds = chain_seconds_[i];
+    }
   }
 
   static float RealOf(const Tensor& tensor, int16_t code) {
@@ -169,6 +207,8 @@ class IntegerSession final : public SessionImpl {
   std::vector<float> logits_;
   std::vector<int16_t> integer_logits_;
   std::vector<StepInfo> infos_;
+  std::vector<std::vector<StripeRunner>> chains_;  // of each chain, one per thread
+  double chain_seconds_[kMaxChainSteps] = {};
   uint32_t images_ = 0;
   ThreadPool pool_;  // last: its threads end before what they use
 };

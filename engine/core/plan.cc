@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <limits>
 #include <set>
+#include <span>
+#include <string>
 #include <utility>
 
 #include "engine/core/arena.h"
@@ -75,6 +77,8 @@ bool IsSliceOf(const std::vector<Placement>& placements, const Node& concat) {
   return placements[concat.inputs[0]].parent == concat.output;
 }
 
+constexpr size_t kNoMemory = std::numeric_limits<size_t>::max();
+
 class Planner {
  public:
   Planner(const Graph& graph, const PlanOptions& options) : graph_(graph), options_(options) {}
@@ -92,6 +96,7 @@ class Planner {
     MPQ_RETURN_IF_ERROR(CheckSizes());
     MPQ_RETURN_IF_ERROR(CheckPoolCounts());
     MakeSteps();
+    MakeStages();
     PlaceTensors();
     return std::move(plan_);
   }
@@ -111,7 +116,9 @@ class Planner {
   }
 
   void MakeSteps() {
+    num_uses_.resize(graph_.tensors.size());
     for (const Node& node : graph_.nodes) {
+      for (const uint32_t input : node.inputs) ++num_uses_[input];
       if (node.kind == OpKind::kConcat && IsSliceOf(placements_, node)) continue;
       Step step;
       step.graph = &graph_;
@@ -124,7 +131,6 @@ class Planner {
       step.dst = plan_.views[node.output];
       if (node.weights != kNone) DescribeWeights(step);
       ChooseKernel(step, options_.isa);
-      plan_.scratch_bytes = std::max(plan_.scratch_bytes, step.kernel->scratch_bytes(step));
       plan_.macs.push_back(NodeMacs(graph_, node, shapes_[node.output]));
       plan_.steps.push_back(std::move(step));
     }
@@ -138,6 +144,41 @@ class Planner {
       const Result<Levels> levels = BlockLevels(*step.weights, block);
       step.max_level = std::max<uint32_t>(step.max_level, levels->max_magnitude());
     }
+  }
+
+  void MakeStages() {
+    for (uint32_t first = 0; first < plan_.steps.size();) {
+      Stage stage;
+      stage.first_step = first;
+      std::string refusal;
+      stage.num_steps = ChooseChain(std::span(plan_.steps).subspan(first), LinkedSteps(first),
+                                    stage.stripes, refusal);
+      Step& step = plan_.steps[first];
+      if (!refusal.empty()) step.refusals.push_back(std::move(refusal));
+      const size_t scratch =
+          stage.num_steps > 1 ? stage.stripes.scratch_bytes : step.kernel->scratch_bytes(step);
+      plan_.scratch_bytes = std::max(plan_.scratch_bytes, scratch);
+      first += stage.num_steps;
+      plan_.stages.push_back(std::move(stage));
+    }
+  }
+
+  // How many steps from `first` on form a chain whose inner tensors nobody else needs.
+  uint32_t LinkedSteps(uint32_t first) const {
+    uint32_t count = 1;
+    while (first + count < plan_.steps.size() && IsLinked(first + count - 1)) ++count;
+    return count;
+  }
+
+  // Only the next step reads the output of `step`, once, and it has memory of its own.
+  bool IsLinked(uint32_t step) const {
+    const uint32_t tensor = plan_.steps[step].node->output;
+    if (options_.keep_tensors || tensor == graph_.output) return false;
+    if (placements_[tensor].parent != kNone || graph_.tensors[tensor].type != ElementType::kU8) {
+      return false;
+    }
+    const auto& next = plan_.steps[step + 1].node->inputs;
+    return num_uses_[tensor] == 1 && std::count(next.begin(), next.end(), tensor) == 1;
   }
 
   size_t TensorBytes(uint32_t tensor) const {
@@ -175,51 +216,70 @@ class Planner {
   }
 
   void PlaceTensors() {
-    const uint32_t num_steps = static_cast<uint32_t>(plan_.steps.size());
+    const uint32_t num_stages = static_cast<uint32_t>(plan_.stages.size());
     const uint32_t num_tensors = static_cast<uint32_t>(graph_.tensors.size());
     std::vector<ArenaBuffer> buffers(num_tensors);
-    for (uint32_t i = 0; i < num_tensors; ++i) buffers[i].first = num_steps;
-    const auto extend = [&](uint32_t tensor, uint32_t step) {
+    for (uint32_t i = 0; i < num_tensors; ++i) buffers[i].first = num_stages;
+    const auto extend = [&](uint32_t tensor, uint32_t time) {
       ArenaBuffer& buffer = buffers[FindRoot(placements_, tensor).tensor];
-      buffer.first = std::min(buffer.first, step);
-      buffer.last = std::max(buffer.last, step);
+      buffer.first = std::min(buffer.first, time);
+      buffer.last = std::max(buffer.last, time);
     };
-    // Step 0 is the conversion of the pixels, so step i of the plan is i + 1 here.
+    // Time 0 is the conversion of the pixels, so stage i of the plan is i + 1 here.
     extend(graph_.input, 0);
-    for (uint32_t i = 0; i < num_steps; ++i) {
-      for (const uint32_t input : plan_.steps[i].node->inputs) extend(input, i + 1);
-      extend(plan_.steps[i].node->output, i + 1);
+    for (uint32_t i = 0; i < num_stages; ++i) {
+      ForEachStoredTensor(plan_.stages[i], [&](uint32_t tensor) { extend(tensor, i + 1); });
     }
-    extend(graph_.output, num_steps + 1);
+    extend(graph_.output, num_stages + 1);
     for (uint32_t i = 0; i < num_tensors; ++i) {
       const bool used = buffers[i].first <= buffers[i].last;
       const bool root = placements_[i].parent == kNone;
       if (used && root) buffers[i].bytes = TensorBytes(i) + kOverReadBytes;
       if (options_.keep_tensors) {
         buffers[i].first = 0;
-        buffers[i].last = num_steps + 1;
+        buffers[i].last = num_stages + 1;
       }
     }
     plan_.arena_bytes = PlaceBuffers(buffers);
     plan_.view_offsets.resize(num_tensors);
     for (uint32_t i = 0; i < num_tensors; ++i) {
       const Root root = FindRoot(placements_, i);
+      const ArenaBuffer& buffer = buffers[root.tensor];
       plan_.view_offsets[i] =
-          buffers[root.tensor].offset + root.channel_offset * ElementBytes(graph_.tensors[i].type);
+          buffer.bytes == 0
+              ? kNoMemory
+              : buffer.offset + root.channel_offset * ElementBytes(graph_.tensors[i].type);
     }
+  }
+
+  // Calls f(tensor) for the inputs and outputs of a stage, but for those between its steps.
+  template <typename F>
+  void ForEachStoredTensor(const Stage& stage, F f) const {
+    const std::span<const Step> steps = plan_.StepsOf(stage);
+    uint32_t before = kNone;
+    for (const Step& step : steps) {
+      for (const uint32_t input : step.node->inputs) {
+        if (input != before) f(input);
+      }
+      before = step.node->output;
+    }
+    f(before);
   }
 
   const Graph& graph_;
   const PlanOptions& options_;
   std::vector<Shape> shapes_;
   std::vector<Placement> placements_;
+  std::vector<uint32_t> num_uses_;  // of each tensor, as an input
   Plan plan_;
 };
 
 }  // namespace
 
 void Plan::Bind(std::byte* arena) {
-  for (size_t i = 0; i < views.size(); ++i) views[i].data = arena + view_offsets[i];
+  for (size_t i = 0; i < views.size(); ++i) {
+    views[i].data = view_offsets[i] == kNoMemory ? nullptr : arena + view_offsets[i];
+  }
   for (Step& step : steps) {
     for (size_t i = 0; i < step.src.size(); ++i) step.src[i] = views[step.node->inputs[i]];
     step.dst = views[step.node->output];

@@ -1,13 +1,16 @@
-// The plan of an integer model: its steps in order, the kernel of each, and where tensors lie.
+// The plan of an integer model: its steps in order, the kernel of each, which of them run together
+// by stripes, and where tensors lie.
 #ifndef MPQ_ENGINE_CORE_PLAN_H_
 #define MPQ_ENGINE_CORE_PLAN_H_
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "engine/core/isa.h"
 #include "engine/core/step.h"
+#include "engine/core/stripes.h"
 #include "format/graph.h"
 #include "format/shape.h"
 #include "mpq/status.h"
@@ -18,16 +21,27 @@ struct PlanOptions {
   uint32_t batch = 1;
   uint32_t height = 0, width = 0;
   Isa isa = Isa::kScalar;
-  bool keep_tensors = false;  // no two tensors share memory
+  bool keep_tensors = false;  // all tensors are in memory and no two share it
+};
+
+// What runs at a time: a step, or a chain of them by stripes.
+struct Stage {
+  uint32_t first_step = 0, num_steps = 1;
+  StripePlan stripes;
 };
 
 struct Plan {
   std::vector<Step> steps;           // views point to memory after Bind
-  std::vector<TensorView> views;     // of every tensor
+  std::vector<Stage> stages;         // of all steps, in order
+  std::vector<TensorView> views;     // of every tensor; null where it is never in memory
   std::vector<size_t> view_offsets;  // where each lies in the arena, in bytes
   std::vector<uint64_t> macs;        // of one image, per step
   size_t arena_bytes = 0;
   size_t scratch_bytes = 0;  // per thread
+
+  std::span<const Step> StepsOf(const Stage& stage) const {
+    return std::span(steps).subspan(stage.first_step, stage.num_steps);
+  }
 
   // Points all views at an arena of arena_bytes, aligned to 64.
   void Bind(std::byte* arena);

@@ -44,6 +44,10 @@ struct Step {
   TensorView dst;
   uint32_t max_level = 0;  // convolutions: largest |level| of the layer, 1..128
 
+  // Stripes of a step (stripes.h) that share what Kernel::prepare has made of the weights.
+  bool is_prepared = false;
+  std::byte* prepared = nullptr;
+
   const Kernel* kernel = nullptr;
   std::vector<std::string> refusals;  // "conv.gemm.avx512vnni: reason", for every better one
 };
@@ -62,6 +66,11 @@ struct Kernel {
   size_t (*scratch_bytes)(const Step& step);
   // Computes units [first, last). Deterministic: the same bytes for every split.
   void (*run)(const Step& step, uint32_t first, uint32_t last, std::byte* scratch);
+
+  // Optional, for steps that run in many stripes: decodes the weights once for all of them, into
+  // prepared_bytes at step.prepared, 64-byte aligned. Both are independent of the stripe's rows.
+  size_t (*prepared_bytes)(const Step& step) = nullptr;
+  void (*prepare)(const Step& step, std::byte* scratch) = nullptr;
 };
 
 }  // namespace mpq

@@ -53,18 +53,18 @@ struct Split {
     item_positions =
         static_cast<uint32_t>(RoundUp(DivideRoundUp(positions, wanted_ranges), micro.rows));
     ranges = DivideRoundUp(positions, item_positions);
-    ChooseChunks(layout);
+    ChooseChunks(layout, step.is_prepared);
   }
 
   bool chunked() const { return chunks > 1; }
   uint32_t columns(const CodeLayout& layout) const { return layout.groups * columns_per_group; }
 
  private:
-  void ChooseChunks(const CodeLayout& layout) {
+  void ChooseChunks(const CodeLayout& layout, bool is_prepared) {
     chunk_runs = layout.runs;
     chunk_quads = layout.quads_per_run;
     chunks_per_run = 1;
-    if (positions <= kChunkedPositions && layout.quads() > kChunkQuads) {
+    if (!is_prepared && positions <= kChunkedPositions && layout.quads() > kChunkQuads) {
       chunk_runs = std::max(kChunkQuads / layout.quads_per_run, 1u);
       chunks_per_run = DivideRoundUp(layout.quads_per_run, kChunkQuads);
       chunk_quads = DivideRoundUp(layout.quads_per_run, chunks_per_run);
@@ -87,27 +87,45 @@ Chunk ChunkAt(const CodeLayout& layout, const Split& split, uint32_t index) {
   return chunk;
 }
 
+// How the channels of a column finish.
+struct ColumnFlags {
+  bool left_shifts = false;     // GemmTile
+  bool saturate_first = false;  // GemmTile
+};
+
 size_t TileBytes(GemmPanel panel) { return panel == GemmPanel::kQuads8 ? 64 : 128; }
+
+// What a column needs of its weights: in scratch, or one after the other where they are prepared.
+struct ColumnParts {
+  size_t flags = 0;
+  size_t channels = 0;  // GemmChannels of the column's blocks
+  size_t panel = 0;     // levels of a chunk
+  size_t bytes = 0;
+
+  ColumnParts(const GemmMicroKernel& micro, const Split& split) {
+    const size_t chunk_quads = size_t{split.chunk_runs} * split.chunk_quads;
+    channels = RoundUp(sizeof(ColumnFlags), 64);
+    panel = channels + RoundUp(micro.blocks * sizeof(GemmChannels), 64);
+    bytes = panel + RoundUp(chunk_quads * micro.blocks * TileBytes(micro.panel), 64);
+  }
+};
 
 // The parts of a thread's scratch. Each begins at a multiple of 64 bytes.
 struct Scratch {
-  size_t panel = 0;     // levels of a chunk
-  size_t tiles8 = 0;    // kQuads16: the int8 levels of some quads, before widening
-  size_t channels = 0;  // GemmChannels of the column's blocks
-  size_t rows = 0;      // pointers, [runs][kGemmMaxRows]
-  size_t zeros = 0;     // a run of zero points
-  size_t patches = 0;   // row runs: copies of the runs that lie partly in padding
-  size_t sums = 0;      // int32 accumulators between chunks, or before a 16-bit output
+  size_t column = 0;   // ColumnParts, unless they are prepared
+  size_t tiles8 = 0;   // kQuads16: the int8 levels of some quads, before widening
+  size_t rows = 0;     // pointers, [runs][kGemmMaxRows]
+  size_t zeros = 0;    // a run of zero points
+  size_t patches = 0;  // row runs: copies of the runs that lie partly in padding
+  size_t sums = 0;     // int32 accumulators between chunks, or before a 16-bit output
   size_t bytes = 0;
 
   Scratch(const Step& step, const GemmMicroKernel& micro, const Split& split) {
     const CodeLayout& layout = step.layout;
-    const size_t chunk_quads = size_t{split.chunk_runs} * split.chunk_quads;
     const size_t run_bytes = RunBytes(layout);
     const size_t sum_rows = split.chunked() ? split.item_positions : micro.rows;
-    panel = Take(chunk_quads * micro.blocks * TileBytes(micro.panel));
+    column = Take(step.is_prepared ? 0 : ColumnParts(micro, split).bytes);
     tiles8 = Take(micro.panel == GemmPanel::kQuads16 ? kWidenedTiles * kTileCodes : 0);
-    channels = Take(micro.blocks * sizeof(GemmChannels));
     rows = Take(size_t{split.chunk_runs} * kGemmMaxRows * sizeof(const uint8_t*));
     zeros = Take(run_bytes);
     patches = Take(layout.row_runs ? size_t{split.chunk_runs} * micro.rows * run_bytes : 0);
@@ -284,7 +302,7 @@ class Column {
         max_product_sum_(int64_t{step.layout.quads()} * 4 * 255 * step.max_level) {}
 
   // Columns must be set in ascending order, which makes finding their codes cheap.
-  void Set(uint32_t first_block, uint32_t num_blocks, GemmChannels* channels) {
+  ColumnFlags Set(uint32_t first_block, uint32_t num_blocks, GemmChannels* channels) {
     const CodeLayout& layout = step_.layout;
     const Weights& weights = *step_.weights;
     for (; next_block_ < first_block; ++next_block_) {
@@ -292,16 +310,14 @@ class Column {
     }
     const uint8_t* codes = weights.codes.data() + next_codes_;
     num_blocks_ = num_blocks;
-    num_channels_ = 0;
-    left_shifts_ = false;
-    saturate_first_ = false;
+    ColumnFlags flags;
     for (uint32_t i = 0; i < num_blocks; ++i) {
       levels_[i] = MakeTileLevels(weights, first_block + i);
       codes_[i] = codes;
       codes += layout.BlockBytes(levels_[i].bits);
-      SetChannels(first_block + i, channels[i]);
-      num_channels_ += layout.BlockChannels(first_block + i);
+      SetChannels(first_block + i, channels[i], flags);
     }
+    return flags;
   }
 
   void DecodeChunk(const Chunk& chunk, std::byte* panel, int8_t* tiles8) const {
@@ -320,11 +336,6 @@ class Column {
     }
   }
 
-  uint32_t num_blocks() const { return num_blocks_; }
-  uint32_t num_channels() const { return num_channels_; }
-  bool left_shifts() const { return left_shifts_; }
-  bool saturate_first() const { return saturate_first_; }
-
  private:
   // kQuads16: through int8 levels, some tiles at a time.
   void DecodeWide(const uint8_t* codes, size_t tiles, const TileLevels& levels, int8_t* tiles8,
@@ -340,7 +351,7 @@ class Column {
     }
   }
 
-  void SetChannels(uint32_t block, GemmChannels& out) {
+  void SetChannels(uint32_t block, GemmChannels& out, ColumnFlags& flags) const {
     const uint32_t first = step_.layout.FirstChannel(block);
     const uint32_t channels = step_.layout.BlockChannels(block);
     std::memset(&out, 0, sizeof out);
@@ -354,10 +365,10 @@ class Column {
       out.left[i] = std::max(-r.pre, 0);
       out.multiplier[i] = static_cast<int16_t>(r.shifted ? 0 : r.m);
       out.code_hi[i] = r.code_hi;
-      left_shifts_ |= r.pre < 0;
+      flags.left_shifts |= r.pre < 0;
       // Of sums without the right shift, the only ones that are shifted left.
       const int64_t bound = std::abs(int64_t{params.bias}) + max_product_sum_;
-      saturate_first_ |= bound << out.left[i] > std::numeric_limits<int32_t>::max();
+      flags.saturate_first |= bound << out.left[i] > std::numeric_limits<int32_t>::max();
     }
   }
 
@@ -367,9 +378,6 @@ class Column {
   uint32_t next_block_ = 0;
   size_t next_codes_ = 0;
   uint32_t num_blocks_ = 0;
-  uint32_t num_channels_ = 0;
-  bool left_shifts_ = false;
-  bool saturate_first_ = false;
   TileLevels levels_[kGemmMaxBlocks];
   const uint8_t* codes_[kGemmMaxBlocks] = {};
 };
@@ -398,18 +406,25 @@ class ConvGemm {
         micro_(micro),
         split_(step, micro),
         parts_(step, micro, split_),
+        column_parts_(micro, split_),
         scratch_(scratch),
         rows_(step, At<uint8_t>(parts_.zeros), At<uint8_t>(parts_.patches),
               At<const uint8_t*>(parts_.rows)),
         column_(step, micro) {
     tile_.rows = At<const uint8_t*>(parts_.rows);
-    tile_.panel = scratch_ + parts_.panel;
-    tile_.channels = At<GemmChannels>(parts_.channels);
     tile_.max_level = step.max_level;
     tile_.dst_stride = step.dst.pixel_stride;
     tile_.zero_point = static_cast<uint8_t>(step.dst_tensor->zero_point);
     tile_.code_lo = step.node->code_lo;
     is_s16_ = step.dst_tensor->type == ElementType::kS16;
+  }
+
+  void Prepare() {
+    for (uint32_t column = 0; column < split_.columns(step_.layout); ++column) {
+      LocateColumn(column);
+      DescribeColumn();
+      DecodeChunk(ChunkAt(step_.layout, split_, 0));
+    }
   }
 
   void RunItem(uint32_t item) {
@@ -420,7 +435,7 @@ class ConvGemm {
     for (uint32_t index = 0; index < split_.chunks; ++index) {
       const Chunk chunk = ChunkAt(step_.layout, split_, index);
       if (split_.chunked() || !decoded_) {
-        column_.DecodeChunk(chunk, scratch_ + parts_.panel, At<int8_t>(parts_.tiles8));
+        DecodeChunk(chunk);
         decoded_ = true;
       }
       tile_.first = index == 0;
@@ -434,21 +449,46 @@ class ConvGemm {
     return reinterpret_cast<T*>(scratch_ + offset);
   }
 
+  // Columns come in ascending order.
   void SetColumn(uint32_t column) {
+    LocateColumn(column);
+    if (!step_.is_prepared) DescribeColumn();
+    decoded_ = step_.is_prepared;
+    const ColumnFlags& flags = *InColumn<ColumnFlags>(column_parts_.flags);
+    tile_.left_shifts = flags.left_shifts;
+    tile_.saturate_first = flags.saturate_first;
+    tile_.channels = InColumn<GemmChannels>(column_parts_.channels);
+    tile_.panel = InColumn<std::byte>(column_parts_.panel);
+  }
+
+  void LocateColumn(uint32_t column) {
     const CodeLayout& layout = step_.layout;
-    const uint32_t group = column / split_.columns_per_group;
+    group_ = column / split_.columns_per_group;
     const uint32_t block = column % split_.columns_per_group * micro_.blocks;
-    const uint32_t num_blocks = std::min(micro_.blocks, layout.blocks_per_group - block);
-    const uint32_t first_block = group * layout.blocks_per_group + block;
-    column_.Set(first_block, num_blocks, At<GemmChannels>(parts_.channels));
-    group_ = group;
-    first_channel_ = layout.FirstChannel(first_block);
-    tile_.num_blocks = num_blocks;
-    tile_.dst_channels = column_.num_channels();
-    tile_.left_shifts = column_.left_shifts();
-    tile_.saturate_first = column_.saturate_first();
+    first_block_ = group_ * layout.blocks_per_group + block;
+    first_channel_ = layout.FirstChannel(first_block_);
+    tile_.num_blocks = std::min(micro_.blocks, layout.blocks_per_group - block);
+    tile_.dst_channels = 0;
+    for (uint32_t i = 0; i < tile_.num_blocks; ++i) {
+      tile_.dst_channels += layout.BlockChannels(first_block_ + i);
+    }
+    column_memory_ = step_.is_prepared ? step_.prepared + column * column_parts_.bytes
+                                       : scratch_ + parts_.column;
     current_column_ = column;
-    decoded_ = false;
+  }
+
+  void DescribeColumn() {
+    *InColumn<ColumnFlags>(column_parts_.flags) =
+        column_.Set(first_block_, tile_.num_blocks, InColumn<GemmChannels>(column_parts_.channels));
+  }
+
+  void DecodeChunk(const Chunk& chunk) {
+    column_.DecodeChunk(chunk, InColumn<std::byte>(column_parts_.panel), At<int8_t>(parts_.tiles8));
+  }
+
+  template <typename T>
+  T* InColumn(size_t offset) const {
+    return reinterpret_cast<T*>(column_memory_ + offset);
   }
 
   // Tiles of nearly equal size: a last tile of one or two rows would not fill the multipliers.
@@ -481,12 +521,15 @@ class ConvGemm {
   const GemmMicroKernel& micro_;
   const Split split_;
   const Scratch parts_;
-  std::byte* scratch_;
+  const ColumnParts column_parts_;
+  std::byte* const scratch_;
+  std::byte* column_memory_ = nullptr;  // ColumnParts of the current column
   RowPointers rows_;
   Column column_;
   GemmTile tile_ = {};
   uint32_t current_column_ = kNone;
   uint32_t group_ = 0;
+  uint32_t first_block_ = 0;
   uint32_t first_channel_ = 0;
   bool decoded_ = false;
   bool is_s16_ = false;
@@ -513,6 +556,15 @@ void ConvGemmRun(const Step& step, const GemmMicroKernel& micro, uint32_t first,
                  std::byte* scratch) {
   ConvGemm gemm(step, micro, scratch);
   for (uint32_t item = first; item < last; ++item) gemm.RunItem(item);
+}
+
+size_t ConvGemmPreparedBytes(const Step& step, const GemmMicroKernel& micro) {
+  const Split split(step, micro);
+  return split.columns(step.layout) * ColumnParts(micro, split).bytes;
+}
+
+void ConvGemmPrepare(const Step& step, const GemmMicroKernel& micro, std::byte* scratch) {
+  ConvGemm(step, micro, scratch).Prepare();
 }
 
 }  // namespace mpq

@@ -16,6 +16,8 @@ uint32_t ConvGemmWorkItems(const Step& step, const GemmMicroKernel& micro);
 size_t ConvGemmScratchBytes(const Step& step, const GemmMicroKernel& micro);
 void ConvGemmRun(const Step& step, const GemmMicroKernel& micro, uint32_t first, uint32_t last,
                  std::byte* scratch);
+size_t ConvGemmPreparedBytes(const Step& step, const GemmMicroKernel& micro);
+void ConvGemmPrepare(const Step& step, const GemmMicroKernel& micro, std::byte* scratch);
 
 template <const GemmMicroKernel& kMicro>
 constexpr Kernel MakeConvGemmKernel(const char* name, Isa isa) {
@@ -26,7 +28,9 @@ constexpr Kernel MakeConvGemmKernel(const char* name, Isa isa) {
           [](const Step& step) { return ConvGemmScratchBytes(step, kMicro); },
           [](const Step& step, uint32_t first, uint32_t last, std::byte* scratch) {
             ConvGemmRun(step, kMicro, first, last, scratch);
-          }};
+          },
+          [](const Step& step) { return ConvGemmPreparedBytes(step, kMicro); },
+          [](const Step& step, std::byte* scratch) { ConvGemmPrepare(step, kMicro, scratch); }};
 }
 
 }  // namespace mpq

@@ -23,6 +23,11 @@ constexpr size_t RoundUp(size_t x, size_t multiple) {
   return (x + multiple - 1) / multiple * multiple;
 }
 
+struct GroupParams {
+  DepthwiseChannels channels;
+  bool left_shifts;  // DepthwiseTile
+};
+
 // How a step is cut: items = channel group x range of output rows of one image. A channel group
 // fills the lanes, or half or a quarter of them at the end of the layer.
 struct Split {
@@ -73,13 +78,24 @@ struct Split {
   }
 };
 
+// What a channel group needs of its weights: in scratch, or one after the other where they are
+// prepared.
+struct GroupParts {
+  size_t params = 0;
+  size_t weights = 0;  // in the micro-kernel's order
+  size_t bytes = 0;
+
+  GroupParts(const Step& step, const Split& split)
+      : weights(RoundUp(sizeof(GroupParams), 64)),
+        bytes(weights + RoundUp(step.node->window.kernel_w * split.column_bytes, 64)) {}
+};
+
 // The parts of a thread's scratch. Each begins at a multiple of 64 bytes.
 struct Scratch {
-  size_t tiles = 0;    // decoded levels of one block
-  size_t planes = 0;   // of a channel group, by taps; one more plane of zeros
-  size_t weights = 0;  // in the micro-kernel's order
-  size_t params = 0;
-  size_t zeros = 0;  // a pixel of zero points
+  size_t tiles = 0;   // decoded levels of one block
+  size_t planes = 0;  // of a channel group, by taps; one more plane of zeros
+  size_t group = 0;   // GroupParts, unless they are prepared
+  size_t zeros = 0;   // a pixel of zero points
   size_t columns = 0;
   size_t bytes = 0;
 
@@ -87,8 +103,7 @@ struct Scratch {
     const size_t quads = step.layout.quads();
     tiles = Take(quads * kTileCodes);
     planes = Take((quads * 4 + 1) * micro.lanes);
-    weights = Take(step.node->window.kernel_w * split.column_bytes);
-    params = Take(sizeof(DepthwiseChannels));
+    group = Take(step.is_prepared ? 0 : GroupParts(step, split).bytes);
     zeros = Take(kDepthwiseMaxLanes);
     columns = Take(split.Columns(step.node->window, split.tile_outputs) * split.column_bytes);
   }
@@ -121,23 +136,27 @@ class Depthwise {
         window_(step.node->window),
         split_(step, micro),
         parts_(step, micro, split_),
+        group_parts_(step, split_),
         scratch_(scratch) {
     std::memset(At<uint8_t>(parts_.zeros), step.src_tensors[0]->zero_point, kDepthwiseMaxLanes);
     std::fill(std::begin(padding_.line), std::end(padding_.line), At<uint8_t>(parts_.zeros));
-    for (uint32_t k = 0; k < micro.lanes; ++k) {
-      position32_[LaneOf(micro, k, 4)] = static_cast<uint8_t>(k);
-      position16_[LaneOf(micro, k, 8)] = static_cast<uint8_t>(k);
-    }
+    if (!step.is_prepared) OrderLanes();
     tile_.columns = At<std::byte>(parts_.columns);
     tile_.output_step = window_.stride_w * split_.column_bytes;
     tile_.tap_step = window_.dilation_w * split_.column_bytes;
     tile_.kernel_w = window_.kernel_w;
     tile_.groups = split_.tap_groups;
-    tile_.weights = At<std::byte>(parts_.weights);
-    tile_.params = At<DepthwiseChannels>(parts_.params);
     tile_.zero_point = static_cast<uint8_t>(step.dst_tensor->zero_point);
     tile_.code_lo = step.node->code_lo;
     tile_.dst_stride = step.dst.pixel_stride;
+  }
+
+  void Prepare() {
+    OrderLanes();
+    for (uint32_t group = 0; group < split_.channel_groups; ++group) {
+      LocateChannelGroup(group);
+      DecodeChannelGroup();
+    }
   }
 
   void RunItem(uint32_t item) {
@@ -159,8 +178,24 @@ class Depthwise {
     return reinterpret_cast<T*>(scratch_ + offset);
   }
 
+  void OrderLanes() {
+    for (uint32_t k = 0; k < micro_.lanes; ++k) {
+      position32_[LaneOf(micro_, k, 4)] = static_cast<uint8_t>(k);
+      position16_[LaneOf(micro_, k, 8)] = static_cast<uint8_t>(k);
+    }
+  }
+
   // Items come in ascending order, which makes finding their codes cheap.
   void SetChannelGroup(uint32_t index) {
+    LocateChannelGroup(index);
+    if (!step_.is_prepared) DecodeChannelGroup();
+    const GroupParams& params = *InGroup<GroupParams>(group_parts_.params);
+    tile_.params = &params.channels;
+    tile_.left_shifts = params.left_shifts;
+    tile_.weights = InGroup<std::byte>(group_parts_.weights);
+  }
+
+  void LocateChannelGroup(uint32_t index) {
     channel_group_ = index;
     uint32_t first = 0;
     uint32_t count = 0;
@@ -169,9 +204,19 @@ class Depthwise {
     first_channel_ = first * kBlockChannels;
     tile_.lane_rows = micro_.lanes / group_channels_;
     tile_.channels = std::min(group_channels_, step_.dst.channels - first_channel_);
-    DecodePlanes(first, count);
+    group_memory_ =
+        step_.is_prepared ? step_.prepared + index * group_parts_.bytes : scratch_ + parts_.group;
+  }
+
+  void DecodeChannelGroup() {
+    DecodePlanes(first_channel_ / kBlockChannels, group_channels_ / kBlockChannels);
     InterleaveWeights();
-    SetParams();
+    SetParams(*InGroup<GroupParams>(group_parts_.params));
+  }
+
+  template <typename T>
+  T* InGroup(size_t offset) const {
+    return reinterpret_cast<T*>(group_memory_ + offset);
   }
 
   void DecodePlanes(uint32_t first_block, uint32_t num_blocks) {
@@ -208,7 +253,7 @@ class Depthwise {
 
   void InterleaveWeights() {
     const int8_t* planes = At<int8_t>(parts_.planes);
-    std::byte* dst = At<std::byte>(parts_.weights);
+    std::byte* dst = InGroup<std::byte>(group_parts_.weights);
     const uint32_t zero_plane = step_.layout.quads() * 4;
     DepthwiseLines lines = {};
     for (uint32_t kx = 0; kx < window_.kernel_w; ++kx) {
@@ -223,10 +268,9 @@ class Depthwise {
     }
   }
 
-  void SetParams() {
-    DepthwiseChannels& params = *At<DepthwiseChannels>(parts_.params);
-    std::memset(&params, 0, sizeof params);
-    tile_.left_shifts = false;
+  void SetParams(GroupParams& group) const {
+    group = {};
+    DepthwiseChannels& params = group.channels;
     for (uint32_t i = 0; i < tile_.channels; ++i) {
       const ChannelParams& channel = step_.weights->channels[first_channel_ + i];
       const Requantizer r = Requantizer::Unpack(channel.requant);
@@ -240,7 +284,7 @@ class Depthwise {
         params.multiplier[position16_[lane]] = static_cast<int16_t>(r.shifted ? 0 : r.m);
         params.code_hi[lane] = r.code_hi;
       }
-      tile_.left_shifts |= r.pre < 0;
+      group.left_shifts |= r.pre < 0;
     }
   }
 
@@ -312,7 +356,9 @@ class Depthwise {
   const Window& window_;
   const Split split_;
   const Scratch parts_;
+  const GroupParts group_parts_;
   std::byte* const scratch_;
+  std::byte* group_memory_ = nullptr;  // GroupParts of the current channel group
   DepthwiseTile tile_ = {};
 
   DepthwiseLines padding_ = {};
@@ -354,6 +400,15 @@ void DepthwiseRun(const Step& step, const DepthwiseMicroKernel& micro, uint32_t 
                   uint32_t last, std::byte* scratch) {
   Depthwise depthwise(step, micro, scratch);
   for (uint32_t item = first; item < last; ++item) depthwise.RunItem(item);
+}
+
+size_t DepthwisePreparedBytes(const Step& step, const DepthwiseMicroKernel& micro) {
+  const Split split(step, micro);
+  return split.channel_groups * GroupParts(step, split).bytes;
+}
+
+void DepthwisePrepare(const Step& step, const DepthwiseMicroKernel& micro, std::byte* scratch) {
+  Depthwise(step, micro, scratch).Prepare();
 }
 
 }  // namespace mpq

@@ -13,6 +13,8 @@ uint32_t DepthwiseWorkItems(const Step& step, const DepthwiseMicroKernel& micro)
 size_t DepthwiseScratchBytes(const Step& step, const DepthwiseMicroKernel& micro);
 void DepthwiseRun(const Step& step, const DepthwiseMicroKernel& micro, uint32_t first,
                   uint32_t last, std::byte* scratch);
+size_t DepthwisePreparedBytes(const Step& step, const DepthwiseMicroKernel& micro);
+void DepthwisePrepare(const Step& step, const DepthwiseMicroKernel& micro, std::byte* scratch);
 
 template <const DepthwiseMicroKernel& kMicro>
 constexpr Kernel MakeDepthwiseKernel(const char* name, Isa isa) {
@@ -23,7 +25,9 @@ constexpr Kernel MakeDepthwiseKernel(const char* name, Isa isa) {
           [](const Step& step) { return DepthwiseScratchBytes(step, kMicro); },
           [](const Step& step, uint32_t first, uint32_t last, std::byte* scratch) {
             DepthwiseRun(step, kMicro, first, last, scratch);
-          }};
+          },
+          [](const Step& step) { return DepthwisePreparedBytes(step, kMicro); },
+          [](const Step& step, std::byte* scratch) { DepthwisePrepare(step, kMicro, scratch); }};
 }
 
 }  // namespace mpq

@@ -32,6 +32,7 @@ struct StepInfo {
   std::vector<std::string> refusals;  // kernels that would have come first, and why not
   uint64_t macs = 0;                  // of one image
   double seconds = 0;                 // with profile: of the last run
+  std::string fused;                  // "step 1 of 3, stripes of 4 rows", or empty
 };
 
 class Session {

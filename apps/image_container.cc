@@ -218,7 +218,7 @@ Status CheckPnm(Bytes file) {
   const auto width = PnmNumber(file, at), height = PnmNumber(file, at);
   const auto largest = PnmNumber(file, at);
   if (!width || !height || !largest) return Error(ErrorCode::kCorrupt, "PNM header is broken");
-  const uint64_t sample_bytes = (file[1] == '6' ? 3 : 1) * (*largest > 255 ? 2 : 1);
+  const uint64_t sample_bytes = uint64_t{file[1] == '6' ? 3u : 1u} * (*largest > 255 ? 2 : 1);
   const uint64_t pixels = *width * *height;  // both below 2^32
   const uint64_t left = file.size() - std::min(at + 1, file.size());
   if (left / sample_bytes < pixels) return Error(ErrorCode::kTruncated, "PNM ends early");

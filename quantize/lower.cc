@@ -235,7 +235,7 @@ Result<ModelData> LowerModel(const ModelData& float_model, const Decisions& deci
 
 std::vector<uint8_t> MakeInputCodes(const Preprocessing& preprocessing,
                                     const ActivationDecision& input) {
-  std::vector<uint8_t> codes(3 * 256);
+  std::vector<uint8_t> codes(size_t{3} * 256);
   for (int c = 0; c < 3; ++c) {
     for (int v = 0; v < 256; ++v) {
       const double real = (v - double{preprocessing.mean[c]}) / preprocessing.std[c];

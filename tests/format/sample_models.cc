@@ -88,8 +88,9 @@ uint32_t SampleBuilder::DepthwiseConv(uint32_t src, const SampleConv& conv) {
   Node node;
   node.kind = OpKind::kDepthwiseConv;
   node.inputs = {src};
-  node.groups = model_.graph.tensors[src].channels;
-  return AddConv(std::move(node), node.groups, conv, ElementType::kU8);
+  const uint32_t channels = model_.graph.tensors[src].channels;
+  node.groups = channels;
+  return AddConv(std::move(node), channels, conv, ElementType::kU8);
 }
 
 uint32_t SampleBuilder::Logits(uint32_t src, uint32_t classes, const SampleConv& conv) {

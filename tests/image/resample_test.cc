@@ -56,7 +56,7 @@ TEST_CASE("the same size is a copy") {
 }
 
 TEST_CASE("framing follows torchvision") {
-  const auto frame = [](Preprocessing p, Size image, Size crop) {
+  const auto frame = [](const Preprocessing& p, Size image, Size crop) {
     const auto framing = FrameImage(p, image, crop);
     REQUIRE(framing.ok());
     return *framing;

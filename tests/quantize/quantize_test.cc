@@ -71,7 +71,7 @@ TEST_CASE("bias correction brings low-bit models closer to float") {
   const CalibrationImages images = RandomImages(32, 16, 16, 8);
   QuantizeOptions options;
   options.bit_widths.weights = 3;
-  double kl[2];
+  double kl[2] = {};
   for (const uint32_t num_images : {0u, 32u}) {
     options.bias_images = num_images;
     const auto quantized = Quantize(SmallModel(), images, options, Progress());

@@ -6,6 +6,10 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #elif defined(__aarch64__)
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
@@ -39,6 +43,18 @@ uint64_t EnabledStates() {
   return uint64_t{hi} << 32 | lo;
 }
 
+// Linux gives a process the 8 kB of tile data only on request
+// (Documentation/arch/x86/xstate.rst); all its threads have them then.
+bool RequestTiles() {
+#if defined(__linux__)
+  constexpr long kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
+  constexpr long kTileData = 18;               // XFEATURE_XTILEDATA
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+
 // Bit positions: Intel SDM volume 2, CPUID.
 std::vector<Isa> DetectIsas() {
   std::vector<Isa> isas{Isa::kScalar};
@@ -63,6 +79,10 @@ std::vector<Isa> DetectIsas() {
   isas.push_back(Isa::kAvx512);
   if (!HasBits(leaf7.ecx, Bit(11))) return isas;
   isas.push_back(Isa::kAvx512Vnni);
+
+  const bool amx = HasBits(states, uint64_t{Bit(17) | Bit(18)}) &&
+                   HasBits(leaf7.edx, Bit(24) | Bit(25));  // AMX-TILE, AMX-INT8
+  if (amx && RequestTiles()) isas.push_back(Isa::kAmx);
   return isas;
 }
 

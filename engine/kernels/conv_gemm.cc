@@ -103,7 +103,8 @@ struct ColumnParts {
   size_t bytes = 0;
 
   ColumnParts(const GemmMicroKernel& micro, const Split& split) {
-    const size_t chunk_quads = size_t{split.chunk_runs} * split.chunk_quads;
+    const size_t chunk_quads =
+        RoundUp(size_t{split.chunk_runs} * split.chunk_quads, micro.panel_quads);
     channels = RoundUp(sizeof(ColumnFlags), 64);
     panel = channels + RoundUp(micro.blocks * sizeof(GemmChannels), 64);
     bytes = panel + RoundUp(chunk_quads * micro.blocks * TileBytes(micro.panel), 64);
@@ -555,7 +556,9 @@ size_t ConvGemmScratchBytes(const Step& step, const GemmMicroKernel& micro) {
 void ConvGemmRun(const Step& step, const GemmMicroKernel& micro, uint32_t first, uint32_t last,
                  std::byte* scratch) {
   ConvGemm gemm(step, micro, scratch);
+  if (micro.begin != nullptr) micro.begin();
   for (uint32_t item = first; item < last; ++item) gemm.RunItem(item);
+  if (micro.end != nullptr) micro.end();
 }
 
 size_t ConvGemmPreparedBytes(const Step& step, const GemmMicroKernel& micro) {

@@ -16,6 +16,12 @@ struct GemmMicroKernel {
   uint32_t max_level;  // largest |level| that it computes exactly
   DecodeTilesFunction decode;
   void (*compute)(const GemmTile& tile);
+  // It may read a panel up to the next multiple of so many quads.
+  uint32_t panel_quads = 1;
+  // Called by a thread before its first and after its last tile: state of the CPU that compute
+  // needs.
+  void (*begin)() = nullptr;
+  void (*end)() = nullptr;
 };
 
 // "Wide" ones multiply in 16 bits and take any levels; the others of that instruction set, and only
@@ -28,8 +34,12 @@ extern const GemmMicroKernel kGemmAvx2, kGemmWideAvx2;
 extern const GemmMicroKernel kGemmAvxVnni;
 extern const GemmMicroKernel kGemmAvx512, kGemmWideAvx512;
 extern const GemmMicroKernel kGemmAvx512Vnni;
+extern const GemmMicroKernel kGemmAmx;
+extern const GemmMicroKernel kGemmAmxEmulatedTiles;  // all of kGemmAmx but the tile instructions
+extern const GemmMicroKernel kGemmAmxEmulated;       // and in plain C++, for any machine
 extern const GemmMicroKernel kGemmNeon;
 extern const GemmMicroKernel kGemmNeonDot;
+extern const GemmMicroKernel kGemmI8mm;
 extern const GemmMicroKernel kGemmScalar;  // odd tile sizes: tests the driver without SIMD
 
 }  // namespace mpq

@@ -1,21 +1,11 @@
 // The micro-kernel contract in plain loops, with tile sizes that divide nothing: what the tests of
 // the driver's blocking run, and what to read before writing a micro-kernel.
-#include <algorithm>
-
+#include "engine/kernels/conv_gemm_codes_scalar-inl.h"
 #include "engine/kernels/conv_gemm_micro.h"
-#include "format/requantize.h"
 
 namespace mpq {
 
 namespace {
-
-uint8_t Code(int32_t sum, const GemmChannels& channels, uint32_t c, const GemmTile& tile) {
-  const int32_t t =
-      Saturate16(int64_t{Saturate16(sum >> channels.right[c])} * (int64_t{1} << channels.left[c]));
-  const int32_t m = channels.multiplier[c];
-  const int32_t steps = m == 0 ? t : (((t * m + (1 << 14)) >> 15) + 32) >> 6;
-  return std::min(std::max(SaturateU8(tile.zero_point + steps), tile.code_lo), channels.code_hi[c]);
-}
 
 void Compute(const GemmTile& tile) {
   const uint32_t width = tile.num_blocks * kGemmBlockChannels;

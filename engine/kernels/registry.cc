@@ -29,6 +29,7 @@ constexpr Kernel kConvGemmWideAvx512 =
     MakeConvGemmKernel<kGemmWideAvx512>("conv.gemm16.avx512", Isa::kAvx512);
 constexpr Kernel kConvGemmAvx512Vnni =
     MakeConvGemmKernel<kGemmAvx512Vnni>("conv.gemm.avx512vnni", Isa::kAvx512Vnni);
+constexpr Kernel kConvGemmAmx = MakeConvGemmKernel<kGemmAmx>("conv.gemm.amx", Isa::kAmx);
 
 constexpr Kernel kDepthwiseColumnsSse4 =
     MakeDepthwiseKernel<kDepthwiseSse4>("depthwise.columns.sse4", Isa::kSse4);
@@ -46,6 +47,7 @@ constexpr Kernel kDepthwiseColumnsNeon =
 constexpr Kernel kConvGemmNeon = MakeConvGemmKernel<kGemmNeon>("conv.gemm.neon", Isa::kNeon);
 constexpr Kernel kConvGemmNeonDot =
     MakeConvGemmKernel<kGemmNeonDot>("conv.gemm.neondot", Isa::kNeonDot);
+constexpr Kernel kConvGemmI8mm = MakeConvGemmKernel<kGemmI8mm>("conv.gemm.i8mm", Isa::kI8mm);
 #endif
 
 // The kernels of a Highway file, for the lists below.
@@ -63,9 +65,10 @@ constexpr Kernel kConvGemmNeonDot =
 // Best first, the reference last.
 constexpr const Kernel* kConvKernels[] = {
 #if defined(__x86_64__)
-    &kConvGemmAvx512Vnni, &kConvGemmAvx512,   &kConvGemmWideAvx512, &kConvGemmAvxVnni,
-    &kConvGemmAvx2,       &kConvGemmWideAvx2, &kConvGemmSse4,       &kConvGemmWideSse4,
+    &kConvGemmAmx,  &kConvGemmAvx512Vnni, &kConvGemmAvx512, &kConvGemmWideAvx512, &kConvGemmAvxVnni,
+    &kConvGemmAvx2, &kConvGemmWideAvx2,   &kConvGemmSse4,   &kConvGemmWideSse4,
 #elif defined(__aarch64__)
+    &kConvGemmI8mm,
     &kConvGemmNeonDot,
     &kConvGemmNeon,
 #endif

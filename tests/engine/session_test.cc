@@ -94,9 +94,8 @@ TEST_CASE("the forced instruction set is the one that runs") {
       const Result<Isa> kernel_isa = ParseIsa(way);
       REQUIRE(kernel_isa.ok());
       CHECK(IsaIncludes(isa, *kernel_isa));
-      // Convolutions have a kernel of their own for these.
-      const bool own = isa != Isa::kAmx && isa != Isa::kI8mm;
-      if (step.op == "Conv" && own) CHECK(way == options.isa);
+      // Convolutions have a kernel of their own for each.
+      if (step.op == "Conv") CHECK(way == options.isa);
     }
     if (isa == Isa::kScalar) {
       for (const StepInfo& step : session->steps()) CHECK(step.kernel.ends_with(".ref"));

@@ -267,16 +267,26 @@ class RandomConv {
 
 constexpr Kernel kConvGemmScalar =
     MakeConvGemmKernel<kGemmScalar>("conv.gemm.scalar", Isa::kScalar);
+constexpr Kernel kConvGemmAmxEmulated =
+    MakeConvGemmKernel<kGemmAmxEmulated>("conv.gemm.amx-emulated", Isa::kScalar);
+#if defined(__x86_64__)
+constexpr Kernel kConvGemmAmxEmulatedTiles =
+    MakeConvGemmKernel<kGemmAmxEmulatedTiles>("conv.gemm.amx-emulated-tiles", Isa::kAvx512);
+#endif
 
 // All kernels that this machine can run, but for the reference.
 std::vector<const Kernel*> FastKernels() {
-  std::vector<const Kernel*> kernels = {&kConvGemmScalar};
+  std::vector<const Kernel*> kernels = {&kConvGemmScalar, &kConvGemmAmxEmulated};
   const std::vector<Isa>& isas = SupportedIsas();
-  for (const Kernel* kernel : KernelsFor(OpKind::kConv)) {
+  const auto add = [&](const Kernel& kernel) {
     const bool runs = std::any_of(isas.begin(), isas.end(),
-                                  [&](Isa isa) { return IsaIncludes(isa, kernel->isa); });
-    if (kernel != &ref::kConv && runs) kernels.push_back(kernel);
-  }
+                                  [&](Isa isa) { return IsaIncludes(isa, kernel.isa); });
+    if (&kernel != &ref::kConv && runs) kernels.push_back(&kernel);
+  };
+#if defined(__x86_64__)
+  add(kConvGemmAmxEmulatedTiles);
+#endif
+  for (const Kernel* kernel : KernelsFor(OpKind::kConv)) add(*kernel);
   return kernels;
 }
 
@@ -526,8 +536,7 @@ TEST_CASE("fast convolutions equal the reference: stems on packed pixels") {
 
 TEST_CASE("the registry takes the kernel of the chosen instruction set, and says why not others") {
   for (const Isa isa : SupportedIsas()) {
-    if (isa == Isa::kAmx || isa == Isa::kI8mm) continue;  // served by kernels of smaller sets
-    const bool dot_product = isa == Isa::kAvxVnni || isa == Isa::kAvx512Vnni || isa >= Isa::kNeon;
+    const bool dot_product = isa == Isa::kAvxVnni || isa >= Isa::kAvx512Vnni;
     for (const int bits : {4, 8}) {
       ConvCase c;
       c.bits = bits;

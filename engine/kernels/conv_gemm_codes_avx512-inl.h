@@ -1,0 +1,106 @@
+// The end of a tile with AVX-512: accumulators to codes. Each micro-kernel's file compiles a copy
+// of its own.
+#ifndef MPQ_ENGINE_KERNELS_CONV_GEMM_CODES_AVX512_INL_H_
+#define MPQ_ENGINE_KERNELS_CONV_GEMM_CODES_AVX512_INL_H_
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+#include "engine/kernels/conv_gemm_tile.h"
+
+namespace mpq {
+
+namespace {
+
+// What turns four accumulators - two positions of two blocks, or four positions of one - into 64
+// codes.
+struct Requantise {
+  __m512i right[2], left[2];  // of the even and of the odd accumulators
+  __m512i multiplier;         // in the order of _mm512_packs_epi32
+  __mmask32 shifted;
+  __m512i zero_point, code_lo, code_hi;
+  bool left_shifts, saturate_first;
+};
+
+// [a b c d] by 128-bit lanes: the order of 4-byte groups after two packs, and back.
+inline __m512i TransposeLanes(__m512i x) {
+  return _mm512_permutexvar_epi32(
+      _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), x);
+}
+
+inline Requantise LoadRequantise(const GemmTile& tile) {
+  const GemmChannels& even = tile.channels[0];
+  const GemmChannels& odd = tile.channels[tile.num_blocks - 1];
+  Requantise r;
+  r.right[0] = _mm512_load_si512(even.right);
+  r.right[1] = _mm512_load_si512(odd.right);
+  r.left[0] = _mm512_load_si512(even.left);
+  r.left[1] = _mm512_load_si512(odd.left);
+  const __m256i even_multiplier =
+      _mm256_load_si256(reinterpret_cast<const __m256i*>(even.multiplier));
+  const __m256i odd_multiplier =
+      _mm256_load_si256(reinterpret_cast<const __m256i*>(odd.multiplier));
+  const __m512i multiplier =
+      _mm512_inserti64x4(_mm512_castsi256_si512(even_multiplier), odd_multiplier, 1);
+  r.multiplier = _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7), multiplier);
+  r.shifted = _mm512_cmpeq_epi16_mask(r.multiplier, _mm512_setzero_si512());
+  r.zero_point = _mm512_set1_epi16(tile.zero_point);
+  r.code_lo = _mm512_set1_epi8(static_cast<char>(tile.code_lo));
+  const __m128i even_hi = _mm_load_si128(reinterpret_cast<const __m128i*>(even.code_hi));
+  const __m128i odd_hi = _mm_load_si128(reinterpret_cast<const __m128i*>(odd.code_hi));
+  r.code_hi =
+      _mm512_broadcast_i64x4(_mm256_inserti128_si256(_mm256_castsi128_si256(even_hi), odd_hi, 1));
+  r.left_shifts = tile.left_shifts;
+  r.saturate_first = tile.saturate_first;
+  return r;
+}
+
+inline __m512i Shift(__m512i sum, int parity, const Requantise& r) {
+  __m512i t = _mm512_srav_epi32(sum, r.right[parity]);
+  if (r.left_shifts) {
+    if (r.saturate_first) {
+      t = _mm512_max_epi32(_mm512_min_epi32(t, _mm512_set1_epi32(32767)),
+                           _mm512_set1_epi32(-32768));
+    }
+    t = _mm512_sllv_epi32(t, r.left[parity]);
+  }
+  return t;
+}
+
+// Two accumulators to 16-bit output steps including the zero point. Additions saturate where the
+// code would saturate anyway.
+inline __m512i OutputSteps(__m512i even, __m512i odd, const Requantise& r) {
+  const __m512i t = _mm512_packs_epi32(Shift(even, 0, r), Shift(odd, 1, r));
+  const __m512i u = _mm512_mulhrs_epi16(t, r.multiplier);
+  const __m512i scaled = _mm512_srai_epi16(_mm512_adds_epi16(u, _mm512_set1_epi16(32)), 6);
+  return _mm512_adds_epi16(_mm512_mask_mov_epi16(scaled, r.shifted, t), r.zero_point);
+}
+
+inline __m512i Codes(__m512i a, __m512i b, __m512i c, __m512i d, const Requantise& r) {
+  const __m512i packed = _mm512_packus_epi16(OutputSteps(a, b, r), OutputSteps(c, d, r));
+  const __m512i codes = TransposeLanes(packed);
+  return _mm512_min_epu8(_mm512_max_epu8(codes, r.code_lo), r.code_hi);
+}
+
+inline void StoreCodes(uint8_t* dst, __m256i codes, uint32_t channels) {
+  if (channels == 32) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(dst), codes);
+  } else {
+    _mm256_mask_storeu_epi8(dst, (1u << channels) - 1, codes);
+  }
+}
+
+inline void StoreCodes(uint8_t* dst, __m128i codes, uint32_t channels) {
+  if (channels == 16) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(dst), codes);
+  } else {
+    _mm_mask_storeu_epi8(dst, static_cast<__mmask16>((1u << channels) - 1), codes);
+  }
+}
+
+}  // namespace
+
+}  // namespace mpq
+
+#endif  // MPQ_ENGINE_KERNELS_CONV_GEMM_CODES_AVX512_INL_H_

@@ -1,0 +1,27 @@
+// The end of a tile in plain C++: a sum to its code.
+#ifndef MPQ_ENGINE_KERNELS_CONV_GEMM_CODES_SCALAR_INL_H_
+#define MPQ_ENGINE_KERNELS_CONV_GEMM_CODES_SCALAR_INL_H_
+
+#include <algorithm>
+#include <cstdint>
+
+#include "engine/kernels/conv_gemm_tile.h"
+#include "format/requantize.h"
+
+namespace mpq {
+
+namespace {
+
+inline uint8_t Code(int32_t sum, const GemmChannels& channels, uint32_t c, const GemmTile& tile) {
+  const int32_t t =
+      Saturate16(int64_t{Saturate16(sum >> channels.right[c])} * (int64_t{1} << channels.left[c]));
+  const int32_t m = channels.multiplier[c];
+  const int32_t steps = m == 0 ? t : (((t * m + (1 << 14)) >> 15) + 32) >> 6;
+  return std::min(std::max(SaturateU8(tile.zero_point + steps), tile.code_lo), channels.code_hi[c]);
+}
+
+}  // namespace
+
+}  // namespace mpq
+
+#endif  // MPQ_ENGINE_KERNELS_CONV_GEMM_CODES_SCALAR_INL_H_

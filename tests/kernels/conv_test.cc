@@ -77,7 +77,41 @@ class RandomConv {
     return dst_;
   }
 
+  // The same from weights that were decoded before, as stripes do.
+  std::vector<uint8_t> RunPrepared(const Kernel& kernel) {
+    step_.is_prepared = true;
+    Memory prepared(kernel.prepared_bytes(step_));
+    step_.prepared = prepared.begin();
+    Memory scratch(kernel.scratch_bytes(step_));
+    kernel.prepare(step_, scratch.begin());
+    CHECK(scratch.intact());
+    Run(kernel);
+    CHECK(prepared.intact());
+    step_.is_prepared = false;
+    step_.prepared = nullptr;
+    return dst_;
+  }
+
  private:
+  // Aligned memory full of garbage, followed by canaries.
+  class Memory {
+   public:
+    explicit Memory(size_t bytes) : bytes_(bytes), memory_(bytes + kTail + 64, std::byte{kCanary}) {
+      begin_ = memory_.data() + (64 - reinterpret_cast<uintptr_t>(memory_.data()) % 64) % 64;
+    }
+    std::byte* begin() const { return begin_; }
+    bool intact() const {
+      return std::all_of(begin_ + bytes_, begin_ + bytes_ + kTail,
+                         [](std::byte b) { return b == std::byte{kCanary}; });
+    }
+
+   private:
+    static constexpr size_t kTail = 256;
+    size_t bytes_;
+    std::vector<std::byte> memory_;
+    std::byte* begin_;
+  };
+
   int Uniform(int lo, int hi) { return std::uniform_int_distribution<int>(lo, hi)(random_); }
 
   void MakeGraph() {
@@ -244,15 +278,9 @@ class RandomConv {
   }
 
   void RunItems(const Kernel& kernel, uint32_t first, uint32_t last, size_t bytes) {
-    // Every call gets scratch full of garbage, followed by canaries.
-    constexpr size_t kTail = 256;
-    std::vector<std::byte> memory(bytes + kTail + 64, std::byte{kCanary});
-    auto address = reinterpret_cast<uintptr_t>(memory.data());
-    std::byte* scratch = memory.data() + (64 - address % 64) % 64;
-    kernel.run(step_, first, last, scratch);
-    const bool intact = std::all_of(scratch + bytes, scratch + bytes + kTail,
-                                    [](std::byte b) { return b == std::byte{kCanary}; });
-    CHECK(intact);
+    Memory scratch(bytes);
+    kernel.run(step_, first, last, scratch.begin());
+    CHECK(scratch.intact());
   }
 
   ConvCase case_;
@@ -299,6 +327,7 @@ void CheckAgainstReference(const ConvCase& c) {
     if (const std::string reason = kernel->refuse(conv.step()); !reason.empty()) continue;
     CHECK(conv.Run(*kernel) == expected);
     CHECK(conv.Run(*kernel, /*item_by_item=*/true) == expected);
+    if (kernel->prepare != nullptr) CHECK(conv.RunPrepared(*kernel) == expected);
   }
 }
 

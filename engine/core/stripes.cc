@@ -13,9 +13,9 @@ namespace {
 // A chain pays where its tensors would leave L2 between two steps. Smaller ones cost no peak memory
 // either, and their stripes have too few positions to fill the tiles of the kernels: fused blocks
 // of 14x14 took 5 % longer.
-constexpr size_t kMinSavedBytes = 384 * 1024;
+constexpr size_t kMinSavedBytes = size_t{384} * 1024;
 // The rows of a stripe, all tensors together: a good part of L2, for few kernel calls.
-constexpr size_t kStripeBytes = 128 * 1024;
+constexpr size_t kStripeBytes = size_t{128} * 1024;
 // An image has at least so many stripes, so that threads have equal shares.
 constexpr uint32_t kMinStripes = 14;
 constexpr uint32_t kMaxStripeRows = 64;

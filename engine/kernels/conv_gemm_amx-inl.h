@@ -141,8 +141,8 @@ void AmxCompute(const GemmTile& tile) {
 // What the instructions do, for one thread.
 class EmulatedTiles {
  public:
-  static void Begin() { configured_ = true; }
-  static void End() { configured_ = false; }
+  static void Begin() { configured = true; }
+  static void End() { configured = false; }
 
   template <int kTile>
   void Zero() {
@@ -164,7 +164,7 @@ class EmulatedTiles {
   }
   template <int kSums, int kActivations, int kLevels>
   void MultiplyAdd() {
-    if (!configured_) return;  // an invalid instruction on a real CPU; here, wrong results
+    if (!configured) return;  // an invalid instruction on a real CPU; here, wrong results
     for (uint32_t m = 0; m < kAmxRows; ++m) {
       int32_t sums[kAmxRows];
       uint8_t* const row = bytes_[kSums] + m * kAmxRowBytes;
@@ -181,7 +181,7 @@ class EmulatedTiles {
   }
 
  private:
-  static inline thread_local bool configured_ = false;
+  static inline thread_local bool configured = false;
   alignas(64) uint8_t bytes_[8][kAmxTileBytes];
 };
 

@@ -37,7 +37,7 @@ struct Tensor {
 
 enum class OpKind : uint8_t {
   kConv = 0,  // any kernel, stride, padding, dilation, groups; dense layers are convolutions
-              // whose kernel is the whole input
+              // whose kernel is the whole input; integer: may add a residual, its second input
   kDepthwiseConv = 1,  // groups == input channels == output channels
   kMaxPool = 2,        // output has the input's scale and zero point
   kAvgPool = 3,
@@ -104,7 +104,7 @@ struct Node {
   uint8_t code_lo = 0;    // smallest output code: the output's zero point after ReLU
   uint8_t code_hi = 255;  // largest output code; convolutions have it per channel instead
   // kAdd (both), kClip, kAvgPool, kGlobalAvgPool (the first), see requantize.h. kAdd and kClip keep
-  // multipliers within int16.
+  // multipliers within int16. A kConv with a residual has the residual's, without a shift.
   int32_t multiplier[2] = {0, 0};
   uint8_t shift = 0;
 };

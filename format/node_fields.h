@@ -12,6 +12,11 @@ inline bool HasWeights(OpKind kind) {
   return kind == OpKind::kConv || kind == OpKind::kDepthwiseConv;
 }
 
+// A convolution that adds its second input to its result.
+inline bool HasResidual(const Node& node) {
+  return node.kind == OpKind::kConv && node.inputs.size() > 1;
+}
+
 inline bool HasWindow(OpKind kind) {
   return HasWeights(kind) || kind == OpKind::kMaxPool || kind == OpKind::kAvgPool ||
          kind == OpKind::kSlicePad;
@@ -23,9 +28,17 @@ inline bool HasCodeLow(OpKind kind) { return kind != OpKind::kConcat && kind != 
 // Convolutions have the upper bound per channel instead.
 inline bool HasCodeHigh(OpKind kind) { return HasCodeLow(kind) && !HasWeights(kind); }
 
-// Integer graphs: how many of Node::multiplier count; with any, shift counts, too.
-inline size_t NumMultipliers(OpKind kind) {
-  switch (kind) {
+// Integer graphs: whether Node::shift counts.
+inline bool HasShift(OpKind kind) {
+  return kind == OpKind::kAdd || kind == OpKind::kClip || kind == OpKind::kAvgPool ||
+         kind == OpKind::kGlobalAvgPool;
+}
+
+// Integer graphs: how many of Node::multiplier count.
+inline size_t NumMultipliers(const Node& node) {
+  switch (node.kind) {
+    case OpKind::kConv:
+      return HasResidual(node) ? 1 : 0;
     case OpKind::kAdd:
       return 2;
     case OpKind::kClip:

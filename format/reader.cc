@@ -98,9 +98,9 @@ void ReadClip(ByteReader& in, Node& node) {
 void ReadCodeFields(ByteReader& in, Node& node) {
   if (HasCodeLow(node.kind)) node.code_lo = in.U8("lowest code");
   if (HasCodeHigh(node.kind)) node.code_hi = in.U8("highest code");
-  const size_t num_multipliers = NumMultipliers(node.kind);
+  const size_t num_multipliers = NumMultipliers(node);
   for (size_t i = 0; i < num_multipliers; ++i) node.multiplier[i] = in.S32("multiplier");
-  if (num_multipliers > 0) node.shift = in.U8("shift");
+  if (HasShift(node.kind)) node.shift = in.U8("shift");
 }
 
 Node ReadNode(ByteReader& in, bool is_float) {

@@ -84,6 +84,26 @@ inline uint8_t RequantizeU8(int32_t x, const Requantizer& r, int32_t zero_point,
   return std::min(std::max(y, code_lo), r.code_hi);
 }
 
+// Multipliers of residuals are smaller, so that r * m >> 8 fits 16 bits.
+inline constexpr int32_t kMaxResidualMultiplier = (1 << 15) - 1;
+
+// What a residual code r adds to a convolution's result, in the units of u, 1/64 of an output code:
+//   v = (r * m >> 8) - (zr * m >> 8), m in 0..kMaxResidualMultiplier, the real factor is m * 2^-14
+// It is 0 for the zero point, and within 1/64 of an output code of the exact product.
+inline int32_t ResidualSteps(uint8_t r, int32_t zero_point, int32_t m) {
+  return (r * m >> 8) - (zero_point * m >> 8);
+}
+
+// A convolution with a residual, which the scaled form only has: one rounding of the sum,
+//   y = sat_u8(zp + ((u + v + 32) >> 6)), then y = min(max(y, code_lo), code_hi)
+// 16-bit lanes give the same: v + 32 fits them, and where u + (v + 32) saturates, at 512 output
+// codes, so does y, because zp is within 0..255.
+inline uint8_t RequantizeWithResidual(int32_t x, const Requantizer& r, int32_t residual_steps,
+                                      int32_t zero_point, uint8_t code_lo) {
+  const int32_t steps = (RequantizeS16(x, r) + residual_steps + 32) >> 6;
+  return std::min(std::max(SaturateU8(zero_point + steps), code_lo), r.code_hi);
+}
+
 // kAdd: y = sat_u8(zp + (((a-za)*ma + (b-zb)*mb + 2^(shift-1)) >> shift)), clamped.
 // kClip is the same with one operand. Multipliers within int16, shift 1..30, so all fits int32.
 inline uint8_t AddCodes(int32_t a_minus_za, int32_t ma, int32_t b_minus_zb, int32_t mb, int shift,

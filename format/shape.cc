@@ -12,15 +12,18 @@ Status NodeError(const Node& node, const std::string& what) {
   return Error(ErrorCode::kInvalidArgument, OpKindName(node.kind), " '", node.name, "': ", what);
 }
 
-size_t ExpectedInputs(const Node& node) {
-  switch (node.kind) {
-    case OpKind::kAdd:
-      return 2;
-    case OpKind::kConcat:
-      return node.inputs.size();
-    default:
-      return 1;
-  }
+Status CheckNumInputs(const Node& node, size_t num_inputs) {
+  size_t expected = 1;
+  if (node.kind == OpKind::kAdd || (node.kind == OpKind::kConv && num_inputs > 1)) expected = 2;
+  if (node.kind == OpKind::kConcat && num_inputs > 0) expected = num_inputs;
+  if (num_inputs == expected) return Status();
+  return NodeError(node, Message("has ", num_inputs, " inputs, expected ", expected));
+}
+
+Status CheckSameShape(const Node& node, const char* what, const Shape& a, const Shape& b) {
+  if (a == b) return Status();
+  return NodeError(node, Message(what, " of ", a.height, "x", a.width, "x", a.channels, " and ",
+                                 b.height, "x", b.width, "x", b.channels));
 }
 
 Result<Shape> SlideWindow(const Node& node, const Shape& in, uint32_t channels, bool ceil_mode) {
@@ -53,6 +56,14 @@ Result<Shape> ConvShape(const Graph& graph, const Node& node, const Shape& in) {
     return NodeError(node, "the weights' kernel differs from the window's");
   }
   return SlideWindow(node, in, weights.out_channels, /*ceil_mode=*/false);
+}
+
+Result<Shape> ConvShape(const Graph& graph, const Node& node, std::span<const Shape> inputs) {
+  MPQ_ASSIGN_OR_RETURN(const Shape out, ConvShape(graph, node, inputs[0]));
+  if (inputs.size() > 1) {
+    MPQ_RETURN_IF_ERROR(CheckSameShape(node, "output and residual", out, inputs[1]));
+  }
+  return out;
 }
 
 Result<Shape> ConcatShape(const Node& node, std::span<const Shape> inputs) {
@@ -88,26 +99,19 @@ uint32_t WindowOutput(uint32_t in, uint32_t kernel, uint32_t stride, uint32_t di
 }
 
 Result<Shape> OutputShape(const Graph& graph, const Node& node, std::span<const Shape> inputs) {
-  if (inputs.empty() || inputs.size() != ExpectedInputs(node)) {
-    return NodeError(node,
-                     Message("has ", inputs.size(), " inputs, expected ", ExpectedInputs(node)));
-  }
+  MPQ_RETURN_IF_ERROR(CheckNumInputs(node, inputs.size()));
   const Shape& in = inputs[0];
   switch (node.kind) {
     case OpKind::kConv:
     case OpKind::kDepthwiseConv:
-      return ConvShape(graph, node, in);
+      return ConvShape(graph, node, inputs);
     case OpKind::kMaxPool:
     case OpKind::kAvgPool:
       return SlideWindow(node, in, in.channels, node.window.ceil_mode);
     case OpKind::kGlobalAvgPool:
       return Shape{1, 1, in.channels};
     case OpKind::kAdd:
-      if (inputs[1] != in) {
-        return NodeError(node,
-                         Message("inputs of ", in.height, "x", in.width, "x", in.channels, " and ",
-                                 inputs[1].height, "x", inputs[1].width, "x", inputs[1].channels));
-      }
+      MPQ_RETURN_IF_ERROR(CheckSameShape(node, "inputs", in, inputs[1]));
       return in;
     case OpKind::kConcat:
       return ConcatShape(node, inputs);

@@ -71,13 +71,17 @@ Status CheckWindow(const Node& node) {
 }
 
 Status CheckMultipliers(const Node& node) {
-  const size_t count = NumMultipliers(node.kind);
-  if (count == 0) return Status();
+  if (HasResidual(node) &&
+      (node.multiplier[0] < 0 || node.multiplier[0] > kMaxResidualMultiplier)) {
+    return Corrupt("multiplier ", node.multiplier[0], " of the residual, expected 0..",
+                   kMaxResidualMultiplier);
+  }
+  if (!HasShift(node.kind)) return Status();
   const bool average = node.kind == OpKind::kAvgPool || node.kind == OpKind::kGlobalAvgPool;
   const int32_t lowest = average ? 0 : std::numeric_limits<int16_t>::min();
   const int32_t highest =
       average ? wire::kMaxAverageMultiplier : std::numeric_limits<int16_t>::max();
-  for (size_t i = 0; i < count; ++i) {
+  for (size_t i = 0; i < NumMultipliers(node); ++i) {
     if (node.multiplier[i] < lowest || node.multiplier[i] > highest) {
       return Corrupt("multiplier ", node.multiplier[i], ", expected ", lowest, "..", highest);
     }
@@ -179,6 +183,7 @@ class GraphValidator {
     if (HasWeights(node.kind)) MPQ_RETURN_IF_ERROR(CheckWeightsOf(node));
     MPQ_RETURN_IF_ERROR(CheckShape(node));
     MPQ_RETURN_IF_ERROR(CheckPoolCount(node));
+    if (graph_.is_float() && HasResidual(node)) return Corrupt("a residual in a float model");
     if (!graph_.is_float()) MPQ_RETURN_IF_ERROR(CheckCodes(node));
     if (HasWeights(node.kind)) MPQ_RETURN_IF_ERROR(ValidateWeightsArrays(graph_, node));
     return Status();
@@ -250,13 +255,14 @@ class GraphValidator {
       if (node.kind != OpKind::kConv && node.kind != OpKind::kDepthwiseConv) {
         return Corrupt("16-bit output, which only convolutions make");
       }
+      if (HasResidual(node)) return Corrupt("a residual and a 16-bit output");
       return Status();
     }
     const int largest = (1 << dst.bits) - 1;
     if (HasCodeHigh(node.kind) && node.code_lo > node.code_hi) {
       return Corrupt("lowest code ", node.code_lo, ", highest code ", node.code_hi);
     }
-    if (NumMultipliers(node.kind) > 0 && node.code_hi > largest) {
+    if (HasShift(node.kind) && node.code_hi > largest) {
       return Corrupt("highest code ", node.code_hi, " in an output of ", dst.bits, " bits");
     }
     MPQ_RETURN_IF_ERROR(CheckMultipliers(node));

@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cmath>
 #include <cstdlib>
 #include <span>
 
 #include "format/code_layout.h"
 #include "format/message.h"
+#include "format/node_fields.h"
 #include "format/wire.h"
 
 namespace mpq {
@@ -28,6 +30,14 @@ uint64_t DotLength(const Weights& weights) {
   return uint64_t{weights.kernel_h} * weights.kernel_w * weights.in_channels;
 }
 
+Status CheckFinite(const char* what, std::span<const float> values) {
+  if (AllFinite(values)) return Status();
+  const auto bad =
+      std::find_if_not(values.begin(), values.end(), [](float x) { return std::isfinite(x); });
+  return Error(ErrorCode::kCorrupt, what, " ", bad - values.begin(), " is ", *bad,
+               ", expected a finite number");
+}
+
 Status CheckFloatArrays(const Weights& weights) {
   const uint64_t num_values = weights.out_channels * DotLength(weights);
   if (weights.values.size() != num_values || weights.bias.size() != weights.out_channels) {
@@ -35,10 +45,8 @@ Status CheckFloatArrays(const Weights& weights) {
                  weights.bias.size(), " biases, expected ", num_values, " and ",
                  weights.out_channels);
   }
-  if (!AllFinite(weights.values.span()) || !AllFinite(weights.bias.span())) {
-    return Error(ErrorCode::kCorrupt, "a float weight or bias is not finite");
-  }
-  return Status();
+  MPQ_RETURN_IF_ERROR(CheckFinite("weight", weights.values.span()));
+  return CheckFinite("bias", weights.bias.span());
 }
 
 // Checks one integer layer. Decodes only the tiles that hold padding, and blocks whose accumulators
@@ -49,6 +57,7 @@ class IntegerLayer {
       : weights_(graph.weights[node.weights]),
         layout_(MakeCodeLayout(graph, node)),
         dst_(graph.tensors[node.output]),
+        has_residual_(HasResidual(node)),
         code_lo_(node.code_lo) {}
 
   Status Check() {
@@ -198,6 +207,10 @@ class IntegerLayer {
         return Error(ErrorCode::kCorrupt, "channel ", channel, ": invalid requantisation word ",
                      word);
       }
+      if (has_residual_ && Requantizer::Unpack(word).shifted) {
+        return Error(ErrorCode::kCorrupt, "channel ", channel,
+                     ": requantisation by a shift alone, which takes no residual");
+      }
       const int code_hi = Requantizer::Unpack(word).code_hi;
       if (dst_.type == ElementType::kU8 && (code_hi < code_lo_ || code_hi > largest_code)) {
         return Error(ErrorCode::kCorrupt, "channel ", channel, ": highest code ", code_hi,
@@ -216,6 +229,7 @@ class IntegerLayer {
   const Weights& weights_;
   const CodeLayout layout_;
   const Tensor& dst_;
+  const bool has_residual_;
   const int code_lo_;
   std::array<CachedLevels, 8> cache_;
   size_t next_cached_ = 0;

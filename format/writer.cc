@@ -79,9 +79,9 @@ void WriteNode(ByteWriter& out, const Node& node, bool is_float) {
   if (is_float) return;
   if (HasCodeLow(node.kind)) out.U8(node.code_lo);
   if (HasCodeHigh(node.kind)) out.U8(node.code_hi);
-  const size_t num_multipliers = NumMultipliers(node.kind);
+  const size_t num_multipliers = NumMultipliers(node);
   for (size_t i = 0; i < num_multipliers; ++i) out.S32(node.multiplier[i]);
-  if (num_multipliers > 0) out.U8(node.shift);
+  if (HasShift(node.kind)) out.U8(node.shift);
 }
 
 void WriteWeightsRecord(ByteWriter& out, const Weights& weights, bool is_float) {

@@ -284,6 +284,8 @@ def read_node(f, is_float):
             node["code_lo"] = f.u8()
         if op in ("MaxPool", "AvgPool", "GlobalAvgPool", "Add", "Clip"):
             node["code_hi"] = f.u8()
+        if op == "Conv" and len(node["inputs"]) == 2:
+            node["multipliers"] = list(f.values("i", 1))
         if op in ("AvgPool", "GlobalAvgPool", "Add", "Clip"):
             node["multipliers"] = list(f.values("i", 2 if op == "Add" else 1))
             node["shift"] = f.u8()

@@ -10,6 +10,7 @@
 #include "engine/core/arena.h"
 #include "engine/core/registry.h"
 #include "format/message.h"
+#include "format/node_fields.h"
 #include "format/wire.h"
 
 namespace mpq {
@@ -170,15 +171,18 @@ class Planner {
     return count;
   }
 
-  // Only the next step reads the output of `step`, once, and it has memory of its own.
+  // Only the next step reads the output of `step`, once, and not as a residual, and it has memory
+  // of its own.
   bool IsLinked(uint32_t step) const {
     const uint32_t tensor = plan_.steps[step].node->output;
     if (options_.keep_tensors || tensor == graph_.output) return false;
     if (placements_[tensor].parent != kNone || graph_.tensors[tensor].type != ElementType::kU8) {
       return false;
     }
-    const auto& next = plan_.steps[step + 1].node->inputs;
-    return num_uses_[tensor] == 1 && std::count(next.begin(), next.end(), tensor) == 1;
+    const Node& next = *plan_.steps[step + 1].node;
+    if (HasResidual(next) && next.inputs[1] == tensor) return false;
+    return num_uses_[tensor] == 1 &&
+           std::count(next.inputs.begin(), next.inputs.end(), tensor) == 1;
   }
 
   size_t TensorBytes(uint32_t tensor) const {

@@ -40,7 +40,8 @@ struct Step {
   CodeLayout layout;                       // convolutions
   std::vector<const Tensor*> src_tensors;  // scales and zero points of the operands
   const Tensor* dst_tensor = nullptr;
-  std::vector<TensorView> src;  // views without memory while kernels are being chosen
+  // Views without memory while kernels are being chosen. The residual of a convolution is src[1].
+  std::vector<TensorView> src;
   TensorView dst;
   uint32_t max_level = 0;  // convolutions: largest |level| of the layer, 1..128
 

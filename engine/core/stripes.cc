@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "format/message.h"
+#include "format/node_fields.h"
 
 namespace mpq {
 
@@ -24,6 +25,11 @@ constexpr size_t kOverReadBytes = 64;
 
 constexpr uint32_t DivideRoundUp(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
 constexpr size_t RoundUp64(size_t x) { return (x + 63) / 64 * 64; }
+
+// A residual is read at the output's pixels, not through the window.
+bool IsResidual(const Step& step, size_t operand) {
+  return operand == 1 && HasResidual(*step.node);
+}
 
 // Source rows that a window covers, from its first to its last.
 int64_t WindowRows(const Window& window) {
@@ -70,9 +76,9 @@ size_t KernelBytes(const Step& step, uint32_t rows) {
   size_t bytes = 0;
   for (uint32_t i = 1; i <= rows; ++i) {
     stripe.dst.height = i;
-    for (TensorView& src : stripe.src) {
-      src.batch = 1;
-      src.height = RowsUnder(step, i);
+    for (size_t operand = 0; operand < stripe.src.size(); ++operand) {
+      stripe.src[operand].batch = 1;
+      stripe.src[operand].height = IsResidual(step, operand) ? i : RowsUnder(step, i);
     }
     bytes = std::max(bytes, step.kernel->scratch_bytes(stripe));
   }
@@ -294,9 +300,9 @@ void StripeRunner::PointAtRows(Link& link, const Link* before, uint32_t image,
   Step& step = link.step;
   const RowRange source_rows = SourceRows(link.window, link.src[0].height, link.rows);
   for (uint32_t i = 0; i < step.src.size(); ++i) {
-    step.src[i] = i == link.chained
-                      ? Rows(link.src[i], source_rows, buffer(*before), before->held.first)
-                      : Rows(link.src[i], source_rows, image);
+    const RowRange rows = IsResidual(step, i) ? link.rows : source_rows;
+    step.src[i] = i == link.chained ? Rows(link.src[i], rows, buffer(*before), before->held.first)
+                                    : Rows(link.src[i], rows, image);
   }
   const bool stored = &link == &links_.back();
   step.dst = stored ? Rows(link.dst, link.rows, image)

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "format/message.h"
+#include "format/node_fields.h"
 
 namespace mpq {
 
@@ -539,6 +540,7 @@ class ConvGemm {
 }  // namespace
 
 std::string ConvGemmRefuse(const Step& step, const GemmMicroKernel& micro) {
+  if (HasResidual(*step.node)) return "adds a residual";
   if (step.max_level <= micro.max_level) return {};
   return Message("a level of ", step.max_level, " is beyond ", micro.max_level,
                  ": two products may not fit 16 bits");

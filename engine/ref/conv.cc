@@ -1,6 +1,7 @@
 #include "engine/ref/conv.h"
 
-#include <algorithm>
+#include "engine/ref/pixel.h"
+#include "format/node_fields.h"
 
 namespace mpq::ref {
 
@@ -66,12 +67,22 @@ int32_t Accumulate(const Step& step, const BlockWeights& levels, uint32_t block,
   return sum;
 }
 
-void Store(const Step& step, size_t offset, int32_t x, const Requantizer& requantizer) {
+// The output of `channel` at pixel (y, x) from its accumulator.
+void Store(const Step& step, uint32_t image, uint32_t y, uint32_t x, uint32_t channel,
+           int32_t accumulator, const Requantizer& requantizer) {
+  const size_t offset = PixelOffset(step.dst, image, y, x) + channel;
+  const int32_t zero_point = step.dst_tensor->zero_point;
   if (step.dst_tensor->type == ElementType::kS16) {
-    step.dst.mutable_s16()[offset] = static_cast<int16_t>(RequantizeS16(x, requantizer));
+    step.dst.mutable_s16()[offset] = static_cast<int16_t>(RequantizeS16(accumulator, requantizer));
+  } else if (HasResidual(*step.node)) {
+    const uint8_t residual = step.src[1].u8()[PixelOffset(step.src[1], image, y, x) + channel];
+    const int32_t steps =
+        ResidualSteps(residual, step.src_tensors[1]->zero_point, step.node->multiplier[0]);
+    step.dst.mutable_u8()[offset] =
+        RequantizeWithResidual(accumulator, requantizer, steps, zero_point, step.node->code_lo);
   } else {
     step.dst.mutable_u8()[offset] =
-        RequantizeU8(x, requantizer, step.dst_tensor->zero_point, step.node->code_lo);
+        RequantizeU8(accumulator, requantizer, zero_point, step.node->code_lo);
   }
 }
 
@@ -85,9 +96,7 @@ void RunBlock(const Step& step, uint32_t block, int8_t* scratch) {
       for (uint32_t y = 0; y < step.dst.height; ++y) {
         for (uint32_t x = 0; x < step.dst.width; ++x) {
           const int32_t sum = Accumulate(step, levels, block, i, n, y, x);
-          const size_t offset = n * step.dst.image_stride() + y * step.dst.row_stride() +
-                                x * step.dst.pixel_stride + first + i;
-          Store(step, offset, sum + params.bias, requantizer);
+          Store(step, n, y, x, first + i, sum + params.bias, requantizer);
         }
       }
     }

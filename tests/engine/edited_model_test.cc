@@ -23,7 +23,7 @@ class Editor {
     const uint32_t edits = 1 + Below(3);
     for (uint32_t i = 0; i < edits; ++i) {
       Node& node = graph.nodes[Below(static_cast<uint32_t>(graph.nodes.size()))];
-      switch (Below(8)) {
+      switch (Below(9)) {
         case 0:
           node.inputs[Below(static_cast<uint32_t>(node.inputs.size()))] = AnyTensor(graph);
           break;
@@ -40,6 +40,9 @@ class Editor {
           node.channels_before = Below(9);
           node.channels_after = Below(9);
           node.count_include_pad = Below(2) == 0;
+          break;
+        case 5:
+          EditResidual(graph, node);
           break;
         default:
           EditWindow(node.window);
@@ -86,6 +89,15 @@ class Editor {
     node.shift = static_cast<uint8_t>(Below(31));
   }
 
+  void EditResidual(const Graph& graph, Node& node) {
+    if (node.inputs.size() > 1) {
+      node.inputs.pop_back();
+    } else {
+      node.inputs.push_back(AnyTensor(graph));
+    }
+    node.multiplier[0] = static_cast<int32_t>(Below(1 << 15));
+  }
+
   void EditWindow(Window& window) {
     uint32_t* const sizes[] = {&window.stride_h, &window.stride_w, &window.dilation_h,
                                &window.dilation_w};
@@ -107,7 +119,7 @@ TEST_CASE("whatever validation accepts runs, with the same logits everywhere") {
   uint32_t accepted = 0;
   for (uint32_t seed = 0; seed < kModels; ++seed) {
     CAPTURE(seed);
-    ModelData data = AllOperatorsModel(/*is_float=*/false);
+    ModelData data = seed % 2 == 0 ? AllOperatorsModel(/*is_float=*/false) : ResidualModel();
     Editor(seed).Edit(data.graph);
     if (data.graph.tensors[data.graph.output].channels != data.labels.size()) data.labels.clear();
     const Result<Model> model = Model::FromData(std::move(data));

@@ -276,7 +276,7 @@ TEST_CASE("faults in a float model") {
   sections = TakeApart(GoodFloatFile());
   Find(sections, SectionId::kFloats).bytes[3] = 0x7f;
   Find(sections, SectionId::kFloats).bytes[2] |= 0x80;
-  CheckError(PutTogether(sections), ErrorCode::kCorrupt, "not finite");
+  CheckError(PutTogether(sections), ErrorCode::kCorrupt, "expected a finite number");
 }
 
 TEST_CASE("an unknown section that is not required is skipped") {

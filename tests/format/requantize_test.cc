@@ -125,6 +125,69 @@ TEST_CASE("factors survive to 15 bits") {
   CHECK(Requantizer::FromFactor(1.0 - 1e-9).Factor() == 1.0);
 }
 
+TEST_CASE("residuals") {
+  CHECK(ResidualSteps(77, 77, 12345) == 0);  // no residual, no change
+  // 2^14 is a factor of 1: 64 steps a code.
+  CHECK(ResidualSteps(3, 1, 1 << 14) == 128);
+  CHECK(ResidualSteps(1, 3, 1 << 14) == -128);
+  // Floors of products: 5 * 1000 / 256 = 19.5, 2 * 1000 / 256 = 7.8.
+  CHECK(ResidualSteps(5, 2, 1000) == 12);
+  CHECK(ResidualSteps(2, 5, 1000) == -12);
+  CHECK(ResidualSteps(255, 0, kMaxResidualMultiplier) == 32639);
+  CHECK(ResidualSteps(0, 255, kMaxResidualMultiplier) == -32639);
+  CHECK(ResidualSteps(255, 0, 0) == 0);
+
+  const Requantizer half = Scaled(1 << 14, 0);  // u = (x + 1) >> 1
+  CHECK(RequantizeWithResidual(0, half, 31, 0, 0) == 0);
+  CHECK(RequantizeWithResidual(0, half, 32, 0, 0) == 1);     // half a code: up
+  CHECK(RequantizeWithResidual(0, half, -32, 10, 0) == 10);  // also below zero
+  CHECK(RequantizeWithResidual(0, half, -33, 10, 0) == 9);
+  // One rounding: 0.5 and 0.5 of a code are 1, not 2.
+  CHECK(RequantizeWithResidual(63, half, 32, 0, 0) == 1);
+  CHECK(RequantizeWithResidual(-64, half, 32, 0, 0) == 0);
+  // What the accumulator has beyond 255 codes, a residual may take back.
+  CHECK(RequantizeU8(128 * 250, half, 20, 0) == 255);
+  CHECK(RequantizeWithResidual(128 * 250, half, -64 * 200, 20, 0) == 70);
+  CHECK(RequantizeWithResidual(kMaxAccumulator, half, 32639, 255, 0) == 255);
+  CHECK(RequantizeWithResidual(-kMaxAccumulator, half, -32639, 0, 0) == 0);
+  const Requantizer clamped = Scaled(1 << 14, 0, 200);
+  CHECK(RequantizeWithResidual(kMaxAccumulator, clamped, 32639, 0, 10) == 200);
+  CHECK(RequantizeWithResidual(-kMaxAccumulator, clamped, 0, 0, 10) == 10);
+}
+
+TEST_CASE("residuals are within 1/64 of a code of the exact product") {
+  for (int32_t m = 0; m <= kMaxResidualMultiplier; m += 97) {
+    for (int32_t zero_point = 0; zero_point <= 255; zero_point += 15) {
+      for (int32_t r = 0; r <= 255; ++r) {
+        const double exact = std::ldexp((r - zero_point) * m, -8);
+        const int32_t steps = ResidualSteps(static_cast<uint8_t>(r), zero_point, m);
+        REQUIRE(std::abs(steps - exact) < 1.0);
+      }
+    }
+  }
+}
+
+TEST_CASE("residuals in 16-bit lanes with saturation are the same") {
+  const auto lanes = [](int32_t u, uint8_t r, int32_t zero_r, int32_t m, int32_t zero_point) {
+    const int32_t addend = (r * m >> 8) + (32 - (zero_r * m >> 8));
+    REQUIRE(addend == Saturate16(addend));
+    return SaturateU8(Saturate16((Saturate16(u + addend) >> 6) + zero_point));
+  };
+  const Requantizer most = Scaled((1 << 15) - 1, 0);
+  std::mt19937 random(6);
+  for (int i = 0; i < 100000; ++i) {
+    const bool extreme = i % 2 == 0;
+    const auto byte = [&] {
+      return static_cast<uint8_t>(extreme ? (random() % 2 == 0 ? 0 : 255) : random() % 256);
+    };
+    const auto m = static_cast<int32_t>(extreme ? kMaxResidualMultiplier : random() % (1 << 15));
+    const int32_t x = static_cast<int32_t>(random() % 140000) - 70000;
+    const uint8_t r = byte(), zero_r = byte(), zero_point = byte();
+    REQUIRE(lanes(RequantizeS16(x, most), r, zero_r, m, zero_point) ==
+            RequantizeWithResidual(x, most, ResidualSteps(r, zero_r, m), zero_point, 0));
+  }
+}
+
 TEST_CASE("sums") {
   // 3 * 16384 + 1 * 8192 = 57344; / 2^14 = 3.5, the tie goes up.
   CHECK(AddCodes(3, 16384, 1, 8192, 14, 0, 0, 255) == 4);

@@ -80,6 +80,10 @@ uint32_t SampleBuilder::Conv(uint32_t src, uint32_t out_channels, const SampleCo
   Node node;
   node.kind = OpKind::kConv;
   node.inputs = {src};
+  if (conv.residual != kNone) {
+    node.inputs.push_back(conv.residual);
+    node.multiplier[0] = static_cast<int32_t>(4000 + Random(16000));
+  }
   node.groups = conv.groups;
   return AddConv(std::move(node), out_channels, conv, ElementType::kU8);
 }
@@ -349,6 +353,23 @@ ModelData AllOperatorsModel(bool is_float) {
   return b.Finish(b.Logits(pixel, kClasses, {.bits = {6}}));
 }
 
+ModelData ResidualModel() {
+  SampleBuilder b(/*is_float=*/false, 19, 17, 3);
+  const uint32_t stem = b.Conv(b.input(), 24, {.kernel = 3, .pad = 1, .bits = {8, 5}});
+  const uint32_t inner = b.Conv(stem, 40, {.bits = {4}});
+  const uint32_t block = b.Conv(inner, 24, {.kernel = 3, .pad = 1, .residual = stem});
+  const uint32_t own = b.Conv(block, 24, {.bits = {6, 3}, .residual = block});
+  const uint32_t expanded = b.Conv(own, 50, {.bits = {5}});
+  const uint32_t depthwise = b.DepthwiseConv(expanded, {.kernel = 3, .pad = 1, .bits = {7}});
+  const uint32_t projected =
+      b.Conv(depthwise, 24, {.level_set = LevelSetKind::kTable, .bits = {4}, .residual = own});
+  const uint32_t shortcut = b.Conv(projected, 36, {.stride = 2, .bits = {4}});
+  const uint32_t halved = b.Conv(
+      projected, 36,
+      {.kernel = 3, .stride = 2, .pad = 1, .groups = 2, .bits = {4, 2}, .residual = shortcut});
+  return b.Finish(b.Logits(b.GlobalAvgPool(halved), kClasses, {.bits = {6}}));
+}
+
 std::vector<NamedModel> GoldenModels() {
   std::vector<NamedModel> models;
   const auto add = [&](const char* name, bool is_float, uint32_t size, auto build) {
@@ -385,6 +406,7 @@ std::vector<NamedModel> GoldenModels() {
     const uint32_t x = b.Conv(b.input(), 5, {.kernel = 3});
     return b.DepthwiseConv(x, {.kernel = 3, .pad = 1});
   });
+  models.push_back({"residual", ResidualModel()});
   models.push_back({"all_operators", AllOperatorsModel(false)});
   models.push_back({"all_operators_float", AllOperatorsModel(true)});
   return models;

@@ -24,6 +24,7 @@ struct SampleConv {
   LevelSetKind level_set = LevelSetKind::kUniform;
   std::vector<uint8_t> bits = {8};  // of block i: bits[i % size]
   bool shifted = false;             // power-of-two requantisation
+  uint32_t residual = kNone;        // Conv: a tensor that is added to the result
 };
 
 // Builds a graph node by node; every method returns the tensor it makes.
@@ -64,6 +65,10 @@ class SampleBuilder {
 
 // Every operator once or more, mixed widths, all level sets.
 ModelData AllOperatorsModel(bool is_float);
+
+// Integer: convolutions with residuals of all kinds - a block's input, a shortcut, the
+// convolution's own input - in a chain, with branches, around a depthwise convolution.
+ModelData ResidualModel();
 
 // The smallest models that show one thing each; names are those of the golden files.
 struct NamedModel {

@@ -68,6 +68,10 @@ TEST_CASE("operators refuse shapes that do not fit") {
   Node conv = model.graph.nodes[1];
   CHECK(!OutputShape(model.graph, conv, std::array{Shape{2, 8, 8}}).ok());
   CHECK(!OutputShape(model.graph, conv, std::array{Shape{8, 8, 7}}).ok());
+  CHECK(OutputShape(model.graph, conv, std::array{Shape{8, 8, 8}, Shape{6, 6, 8}}).ok());
+  CHECK(!OutputShape(model.graph, conv, std::array{Shape{8, 8, 8}, Shape{8, 8, 8}}).ok());
+  CHECK(!OutputShape(model.graph, conv, std::array{Shape{8, 8, 8}, Shape{6, 6, 8}, Shape{6, 6, 8}})
+             .ok());
   conv.groups = 0;
   CHECK(!OutputShape(model.graph, conv, std::array{Shape{8, 8, 8}}).ok());
   conv.groups = 1;

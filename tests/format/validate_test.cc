@@ -149,13 +149,29 @@ const std::vector<Fault>& IntegerFaults() {
   };
   return faults;
 }
+
+// Node 2 adds tensor 1 to its result.
+const std::vector<Fault>& ResidualFaults() {
+  static const std::vector<Fault> faults = {
+      {"negative multiplier", [](ModelData& m) { m.graph.nodes[2].multiplier[0] = -1; }, "multiplier -1 of the residual, expected 0..32767"},
+      {"multiplier beyond 15 bits", [](ModelData& m) { m.graph.nodes[2].multiplier[0] = 32768; }, "multiplier 32768 of the residual"},
+      {"residual of another shape", [](ModelData& m) { m.graph.nodes[2].inputs[1] = 2; }, "output and residual of 19x17x24 and 19x17x40"},
+      {"two residuals", [](ModelData& m) { m.graph.nodes[2].inputs.push_back(1); }, "3 inputs, expected 2"},
+      {"residual that is made later", [](ModelData& m) { m.graph.nodes[2].inputs[1] = 4; }, "input tensor 4 is not computed before"},
+      {"residual that is the output", [](ModelData& m) { m.graph.nodes[2].inputs[1] = m.graph.nodes[2].output; }, "not computed before"},
+      {"shifted requantisation", [](ModelData& m) { Edit(m.graph.weights[2].channels, [](auto& v) { v[7].requant = Requantizer::FromShift(3).Pack(); }); }, "channel 7: requantisation by a shift alone, which takes no residual"},
+      {"depthwise convolution", [](ModelData& m) { NodeOf(m, OpKind::kDepthwiseConv).inputs.push_back(5); }, "2 inputs, expected 1"},
+      {"another operator", [](ModelData& m) { NodeOf(m, OpKind::kGlobalAvgPool).inputs.push_back(5); }, "2 inputs, expected 1"},
+  };
+  return faults;
+}
 // clang-format on
 
-TEST_CASE("impossible integer models are refused") {
-  for (const Fault& fault : IntegerFaults()) {
+void CheckFaults(const std::vector<Fault>& faults, const ModelData& intact) {
+  REQUIRE(Validate(intact).ok());
+  for (const Fault& fault : faults) {
     CAPTURE(fault.name);
-    ModelData model = AllOperatorsModel(false);
-    REQUIRE(Validate(model).ok());
+    ModelData model = intact;
     fault.fault(model);
     const Status status = Validate(model);
     REQUIRE(!status.ok());
@@ -167,6 +183,22 @@ TEST_CASE("impossible integer models are refused") {
     const AlignedBytes file(SerializeUnchecked(model));
     CHECK(!ReadModel(file.span()).ok());
   }
+}
+
+TEST_CASE("impossible integer models are refused") {
+  CheckFaults(IntegerFaults(), AllOperatorsModel(false));
+}
+
+TEST_CASE("impossible residuals are refused") { CheckFaults(ResidualFaults(), ResidualModel()); }
+
+TEST_CASE("a residual of 16-bit logits is refused") {
+  SampleBuilder builder(false, 4, 4);
+  const uint32_t pixel = builder.GlobalAvgPool(builder.Conv(builder.input(), 10));
+  ModelData model = builder.Finish(builder.Logits(pixel, 10));
+  model.graph.nodes.back().inputs.push_back(pixel);
+  const Status status = Validate(model);
+  CHECK_MESSAGE(status.message().find("a residual and a 16-bit output") != std::string::npos,
+                status.message());
 }
 
 // A Concat's input lies in its output, so 16-bit logits would have run over the bytes behind it.
@@ -200,13 +232,23 @@ TEST_CASE("impossible float models are refused") {
     CHECK(!SerializeModel(model).ok());
   };
   check([](ModelData& m) { Edit(m.graph.weights[1].values, [](auto& v) { v[7] = kInf; }); },
-        "not finite");
+        "weight 7 is inf, expected a finite number");
   check([](ModelData& m) { Edit(m.graph.weights[1].bias, [](auto& v) { v[7] = kNan; }); },
-        "not finite");
+        "bias 7 is nan, expected a finite number");
   check([](ModelData& m) { Edit(m.graph.weights[0].values, [](auto& v) { v.pop_back(); }); },
         "float weights");
   check([](ModelData& m) { Edit(m.graph.weights[0].bias, [](auto& v) { v.push_back(0); }); },
         "biases");
+}
+
+TEST_CASE("residuals are for integer models") {
+  SampleBuilder builder(true, 4, 4);
+  const uint32_t x = builder.Conv(builder.input(), 8);
+  const uint32_t y = builder.Conv(x, 8, {.residual = x});
+  const ModelData model = builder.Finish(builder.Logits(builder.GlobalAvgPool(y), 10));
+  const Status status = Validate(model);
+  CHECK_MESSAGE(status.message().find("a residual in a float model") != std::string::npos,
+                status.message());
 }
 
 TEST_CASE("accumulators are bounded exactly where counts do not suffice") {

@@ -34,7 +34,10 @@ struct ConvCase {
   uint32_t dst_slack = 0;  // elements of a pixel that belong to others
   bool shifted = false;
   bool left_shifts = false;
-  bool extreme = false;  // activations 0 or 255, weights the outermost levels
+  bool extreme = false;              // activations 0 or 255, weights the outermost levels
+  int32_t residual_multiplier = -1;  // no residual
+  int32_t residual_zero_point = 0;
+  uint32_t residual_slack = 0;  // as dst_slack
   uint32_t seed = 1;
 
   std::string Describe() const {
@@ -46,7 +49,8 @@ struct ConvCase {
                    w.pad_right, " input ", graph_input, " levels ", LevelSetKindName(level_set),
                    " bits ", bits, " zp ", src_zero_point, "->", dst_zero_point, " type ",
                    static_cast<int>(dst_type), " slack ", dst_slack, " shifted ", shifted, " left ",
-                   left_shifts, " extreme ", extreme, " seed ", seed);
+                   left_shifts, " extreme ", extreme, " residual ", residual_multiplier, ",",
+                   residual_zero_point, ",", residual_slack, " seed ", seed);
   }
 };
 
@@ -127,7 +131,9 @@ class RandomConv {
     dst.type = c.dst_type;
     dst.zero_point = c.dst_zero_point;
     dst.channels = c.out_channels;
-    graph_.tensors = {src, src, dst};
+    Tensor residual = dst;
+    residual.zero_point = c.residual_zero_point;
+    graph_.tensors = {src, src, dst, residual};
     graph_.input = c.graph_input ? 1 : 0;
     graph_.output = 2;
     Node node;
@@ -138,6 +144,10 @@ class RandomConv {
     node.groups = c.groups;
     node.weights = 0;
     node.code_lo = c.code_lo;
+    if (HasResidual()) {
+      node.inputs.push_back(3);
+      node.multiplier[0] = c.residual_multiplier;
+    }
     graph_.nodes = {node};
     Weights weights;
     weights.out_channels = c.out_channels;
@@ -236,7 +246,9 @@ class RandomConv {
   void MakeStep() {
     const ConvCase& c = case_;
     const Shape in = {c.height, c.width, c.in_channels};
-    const Shape out = OutputShape(graph_, graph_.nodes[0], {&in, 1}).value();
+    Node without_residual = graph_.nodes[0];  // its shape is the output's
+    without_residual.inputs.resize(1);
+    const Shape out = OutputShape(graph_, without_residual, {&in, 1}).value();
     step_.graph = &graph_;
     step_.node = &graph_.nodes[0];
     step_.weights = &graph_.weights[0];
@@ -254,9 +266,23 @@ class RandomConv {
     step_.src = {src};
     TensorView dst = {nullptr,   c.batch,      out.height,
                       out.width, out.channels, ChannelStride(out.channels, false) + c.dst_slack};
+    if (HasResidual()) MakeResidual(dst);
     dst_.resize(c.batch * dst.image_stride() * (c.dst_type == ElementType::kS16 ? 2 : 1));
     dst.data = dst_.data();
     step_.dst = dst;
+  }
+
+  bool HasResidual() const { return case_.residual_multiplier >= 0; }
+
+  void MakeResidual(TensorView view) {
+    view.pixel_stride += size_t{case_.residual_slack} - case_.dst_slack;
+    residual_.resize(view.batch * view.image_stride() + 64);
+    for (uint8_t& x : residual_) {
+      x = static_cast<uint8_t>(case_.extreme ? Uniform(0, 1) * 255 : Uniform(0, 255));
+    }
+    view.data = residual_.data();
+    step_.src.push_back(view);
+    step_.src_tensors.push_back(&graph_.tensors[3]);
   }
 
   // Factors around the one that spreads the outputs over all codes.
@@ -289,7 +315,7 @@ class RandomConv {
   CodeLayout layout_;
   uint32_t max_level_ = 1;
   std::vector<int8_t> levels_;
-  std::vector<uint8_t> src_, dst_;
+  std::vector<uint8_t> src_, residual_, dst_;
   Step step_;
 };
 
@@ -362,7 +388,17 @@ double ExpectedOutput(RandomConv& conv, uint32_t n, uint32_t oy, uint32_t ox, ui
   const double t = std::clamp(shifted, -32768.0, 32767.0);
   const double u = nearest(std::ldexp(t * r.m, -15));
   if (step.dst_tensor->type == ElementType::kS16) return r.shifted ? t : u;
-  const double steps = r.shifted ? shifted : nearest(u / 64.0);
+  double residual = 0;  // in the units of u
+  if (step.src.size() == 2) {
+    const TensorView& view = step.src[1];
+    const size_t pixel = (size_t{n} * view.height + oy) * view.width + ox;
+    const auto scaled = [&](int code) {
+      return std::floor(std::ldexp(code * step.node->multiplier[0], -8));
+    };
+    residual =
+        scaled(view.u8()[pixel * view.pixel_stride + oc]) - scaled(step.src_tensors[1]->zero_point);
+  }
+  const double steps = r.shifted ? shifted : nearest((u + residual) / 64.0);
   const double y = std::clamp(step.dst_tensor->zero_point + steps, 0.0, 255.0);
   return std::min<double>(std::max<double>(y, step.node->code_lo), r.code_hi);
 }
@@ -433,6 +469,12 @@ ConvCase RandomCase(uint32_t seed) {
   c.shifted = chance(4);
   c.left_shifts = chance(5);
   c.extreme = chance(5);
+  if (c.dst_type == ElementType::kU8 && !c.shifted && chance(3)) {
+    c.residual_multiplier = static_cast<int32_t>(chance(4) ? draw(0, 1) * kMaxResidualMultiplier
+                                                           : draw(0, kMaxResidualMultiplier));
+    c.residual_zero_point = kZeroPoints[draw(0, 3)];
+    c.residual_slack = chance(2) ? draw(0, 9) * 4 : 0;
+  }
   return c;
 }
 
@@ -498,6 +540,26 @@ TEST_CASE("fast convolutions equal the reference: many positions, several items 
       c.window.pad_top = c.window.pad_left = c.window.pad_bottom = c.window.pad_right = 1;
       c.src_zero_point = 9;
       CheckAgainstReference(c);
+    }
+  }
+}
+
+TEST_CASE("fast convolutions equal the reference: residuals") {
+  for (const uint32_t positions : {1u, 2u, 3u, 5u, 13u, 14u, 15u, 29u, 61u, 333u}) {
+    for (const uint32_t out_channels : {1u, 4u, 15u, 16u, 17u, 31u, 32u, 33u, 48u, 64u, 80u}) {
+      for (const bool extreme : {false, true}) {
+        ConvCase c;
+        c.width = positions;
+        c.in_channels = out_channels % 2 == 0 ? 8 : 1156;  // in chunks
+        c.out_channels = out_channels;
+        c.dst_zero_point = 100;
+        c.residual_multiplier = extreme ? kMaxResidualMultiplier : 14321;
+        c.residual_zero_point = extreme ? 255 : 77;
+        c.residual_slack = 8;
+        c.extreme = extreme;
+        c.seed = positions + out_channels;
+        CheckAgainstReference(c);
+      }
     }
   }
 }

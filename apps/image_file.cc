@@ -5,24 +5,22 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <optional>
 #include <string_view>
 #include <utility>
 
 #include "apps/image_container.h"
 #include "apps/stb_image.h"
+#include "engine/core/file_map.h"
 #include "format/message.h"
+#include "format/system_error.h"
 
 namespace mpq {
 namespace {
 
 using FilePointer = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
-
-Status SystemError(const std::string& path) {
-  return Error(ErrorCode::kIo, path, ": ", std::strerror(errno));
-}
 
 Result<std::vector<uint8_t>> ReadAll(std::FILE* file, const std::string& path) {
   std::vector<uint8_t> bytes;
@@ -44,11 +42,17 @@ Result<std::vector<uint8_t>> ReadAll(std::FILE* file, const std::string& path) {
   return bytes;
 }
 
-Result<std::vector<uint8_t>> ReadPath(const std::string& path) {
+// What cannot be mapped: pipes and other devices.
+Result<std::vector<uint8_t>> ReadStream(const std::string& path) {
   if (path == "-") return ReadAll(stdin, "standard input");
   const FilePointer file(std::fopen(path.c_str(), "rb"), &std::fclose);
   if (file == nullptr) return SystemError(path);
   return ReadAll(file.get(), path);
+}
+
+bool IsRegularFile(const std::string& path) {
+  struct stat info;
+  return path != "-" && stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode);
 }
 
 // Where pixel (y, x) of the upright image lies in the stored one, for orientations 1..8
@@ -112,8 +116,14 @@ Result<DecodedImage> DecodeImage(std::span<const uint8_t> file, Orientation orie
 }
 
 Result<DecodedImage> ReadImageFile(const std::string& path, Orientation orientation) {
-  MPQ_ASSIGN_OR_RETURN(const std::vector<uint8_t> bytes, ReadPath(path));
-  Result<DecodedImage> image = DecodeImage(bytes, orientation);
+  std::optional<FileMap> map;  // no private memory
+  std::vector<uint8_t> read;
+  if (IsRegularFile(path)) {
+    MPQ_ASSIGN_OR_RETURN(map, FileMap::Open(path));
+  } else {
+    MPQ_ASSIGN_OR_RETURN(read, ReadStream(path));
+  }
+  Result<DecodedImage> image = DecodeImage(map ? map->bytes() : read, orientation);
   if (!image.ok()) return image.status().WithContext(path == "-" ? "standard input" : path);
   return image;
 }

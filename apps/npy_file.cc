@@ -3,9 +3,8 @@
 #include <bit>
 #include <cerrno>
 #include <cstdio>
-#include <cstring>
 
-#include "format/message.h"
+#include "format/system_error.h"
 
 namespace mpq {
 
@@ -37,7 +36,8 @@ Status WriteNpy(const std::string& path, std::span<const uint32_t> shape,
   const int error = errno;
   const bool closed = file != nullptr && std::fclose(file) == 0;
   if (good && closed) return Status();
-  return Error(ErrorCode::kIo, path, ": ", std::strerror(good ? errno : error));
+  if (!good) errno = error;  // not what closing made of it
+  return SystemError(path);
 }
 
 }  // namespace mpq

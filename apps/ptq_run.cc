@@ -3,12 +3,13 @@
 #include <fmt/core.h>
 #include <malloc.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <cstring>
+#include <climits>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -23,6 +24,7 @@
 #include "format/message.h"
 #include "format/model_data.h"
 #include "format/shape.h"
+#include "format/system_error.h"
 #include "mpq/image.h"
 #include "mpq/model.h"
 #include "mpq/session.h"
@@ -117,7 +119,7 @@ class Classifier {
     const std::string folder = arguments_.dump_folder + "/" + name;
     for (const std::string& path : {arguments_.dump_folder, folder}) {
       if (mkdir(path.c_str(), 0777) != 0 && errno != EEXIST) {
-        return Error(ErrorCode::kIo, path, ": ", std::strerror(errno));
+        return SystemError(path);
       }
     }
     const Graph& graph = model_.data().graph;
@@ -238,10 +240,27 @@ void AddOptions(CLI::App& app, Arguments& a) {
   app.add_flag("--hash", a.hash, "digest of the integer logits (XXH3): equal on every machine");
 }
 
-int Run(const CLI::App& app, const Arguments& arguments) {
+#ifdef MPQ_FLOAT_PROGRAM
+// This program is linked statically, which saves the loader's time and the pages of the C library,
+// but cannot open the module for float models. A dynamically linked one beside it takes over.
+// Returns if it is not there.
+void RunFloatProgram(char** argv) {
+  char path[PATH_MAX];
+  const ssize_t length = readlink("/proc/self/exe", path, sizeof path);
+  if (length <= 0 || length == sizeof path) return;
+  std::string program(path, static_cast<size_t>(length));
+  program.replace(program.rfind('/') + 1, std::string::npos, MPQ_FLOAT_PROGRAM);
+  execv(program.c_str(), argv);
+}
+#else
+void RunFloatProgram(char**) {}
+#endif
+
+int Run(const CLI::App& app, const Arguments& arguments, char** argv) {
   const Clock::time_point start = Clock::now();
   Result<Model> model = Model::Load(arguments.model);
   if (!model.ok()) return ExitCode(app, model.status());
+  if (!model->is_integer()) RunFloatProgram(argv);
   if (arguments.hash && !model->is_integer()) {
     return ExitCode(app, Error(ErrorCode::kUnsupported, arguments.model,
                                ": --hash needs an integer model; float logits differ between "
@@ -290,7 +309,7 @@ int Main(int argc, char** argv) {
   const int exit_code = ParseCommandLine(app, argc, argv);
   if (exit_code >= 0) return exit_code;
   arguments.session.keep_tensors = !arguments.dump_folder.empty();
-  return Run(app, arguments);
+  return Run(app, arguments, argv);
 }
 
 }  // namespace

@@ -10,14 +10,11 @@
 #include <utility>
 
 #include "format/message.h"
+#include "format/system_error.h"
 
 namespace mpq {
 
 namespace {
-
-Status IoError(const std::string& path, const char* what) {
-  return Error(ErrorCode::kIo, path, ": ", what, ": ", std::strerror(errno));
-}
 
 class FileDescriptor {
  public:
@@ -63,10 +60,10 @@ mode_t WantedMode(const std::string& path) {
 
 Status WriteTemporary(const std::string& path, FileDescriptor& file, mode_t mode,
                       std::span<const uint8_t> bytes) {
-  if (!WriteAll(file.get(), bytes)) return IoError(path, "cannot write");
-  if (fchmod(file.get(), mode) != 0) return IoError(path, "cannot set permissions");
-  if (fsync(file.get()) != 0) return IoError(path, "cannot flush to disk");
-  if (!file.Close()) return IoError(path, "cannot close");
+  if (!WriteAll(file.get(), bytes)) return SystemError(path, "cannot write");
+  if (fchmod(file.get(), mode) != 0) return SystemError(path, "cannot set permissions");
+  if (fsync(file.get()) != 0) return SystemError(path, "cannot flush to disk");
+  if (!file.Close()) return SystemError(path, "cannot close");
   return Status();
 }
 
@@ -75,10 +72,10 @@ Status WriteTemporary(const std::string& path, FileDescriptor& file, mode_t mode
 Status WriteFileAtomically(const std::string& path, std::span<const uint8_t> bytes) {
   std::string temporary = path + ".tmp-XXXXXX";
   FileDescriptor file(mkstemp(temporary.data()));
-  if (file.get() < 0) return IoError(path, "cannot create a temporary file beside it");
+  if (file.get() < 0) return SystemError(path, "cannot create a temporary file beside it");
   Status status = WriteTemporary(path, file, WantedMode(path), bytes);
   if (status.ok() && rename(temporary.c_str(), path.c_str()) != 0) {
-    status = IoError(path, "cannot replace");
+    status = SystemError(path, "cannot replace");
   }
   if (!status.ok()) {
     unlink(temporary.c_str());
@@ -87,7 +84,7 @@ Status WriteFileAtomically(const std::string& path, std::span<const uint8_t> byt
   const std::string folder_path = FolderOf(path);
   FileDescriptor folder(open(folder_path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (folder.get() < 0 || (fsync(folder.get()) != 0 && errno != EINVAL)) {
-    return IoError(folder_path, "cannot flush the folder to disk");
+    return SystemError(folder_path, "cannot flush the folder to disk");
   }
   return Status();
 }

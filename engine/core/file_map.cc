@@ -5,11 +5,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cerrno>
-#include <cstring>
 #include <utility>
 
 #include "format/message.h"
+#include "format/system_error.h"
 
 namespace mpq {
 
@@ -28,10 +27,6 @@ class FileDescriptor {
  private:
   int fd_;
 };
-
-Status SystemError(const std::string& path) {
-  return Error(ErrorCode::kIo, path, ": ", std::strerror(errno));
-}
 
 }  // namespace
 

@@ -27,6 +27,10 @@ inline constexpr char kFloatModuleFile[] = "libmpq_onednn.so";
 inline constexpr char kFloatModuleSymbol[] = "MpqFloatModule";
 using FloatModuleFunction = const FloatModule*();
 
+// Looks for the module and opens it. The only code that needs dlopen: a program that is linked
+// statically puts an OpenFloatModule of its own in its place.
+Result<const FloatModule*> OpenFloatModule();
+
 }  // namespace mpq
 
 #endif  // MPQ_ENGINE_CORE_FLOAT_MODULE_H_

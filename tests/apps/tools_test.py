@@ -4,6 +4,7 @@
 import json
 import os
 import pathlib
+import shutil
 import struct
 import subprocess
 import tempfile
@@ -204,6 +205,30 @@ class RunTest(ToolTest):
     def test_hash_needs_an_integer_model(self):
         self.check_error(FAILURE, "ptq-run", self.folder / "float.mpq", IMAGES / "rgb.png",
                          "--hash", names=["float.mpq"])
+
+    def test_float_models(self):
+        """A static ptq-run cannot open oneDNN's module and hands over to ptq-run-float."""
+        arguments = [self.folder / "float.mpq", IMAGES / "rgb.png", "--json"]
+        report = json.loads(self.check_ok("ptq-run", *arguments))
+        module = (BUILD / "engine/onednn/libmpq_onednn.so").exists()
+        self.assertTrue(report["isa"].startswith("onednn" if module else "ref"), report["isa"])
+        alone = self.folder / "alone"  # nothing beside it
+        shutil.copy(BUILD / "apps/ptq-run", alone)
+        result = subprocess.run([alone, *arguments], capture_output=True, timeout=120, check=False)
+        self.assertEqual(result.returncode, OK, result.stderr.decode())
+        best = [json.loads(text)["images"][0]["classes"][0]["class"]
+                for text in (result.stdout, json.dumps(report))]
+        self.assertEqual(best[0], best[1])
+
+    def test_images_from_a_pipe_that_has_a_name(self):
+        pipe = self.folder / "pipe.png"
+        os.mkfifo(pipe)
+        with subprocess.Popen([BUILD / "apps/ptq-run", "--json", self.small, pipe],
+                              stdout=subprocess.PIPE) as process:
+            pipe.write_bytes((IMAGES / "rgb.png").read_bytes())
+            report = json.loads(process.communicate(timeout=120)[0])
+        expected = json.loads(self.check_ok("ptq-run", self.small, IMAGES / "rgb.png", "--json"))
+        self.assertEqual(report["images"][0]["classes"], expected["images"][0]["classes"])
 
 
 class EvalTest(ToolTest):

@@ -1,105 +1,37 @@
 #!/usr/bin/env python3
-"""Times mpq against other engines: same models, same cores, interleaved rounds in one run.
+"""Measures mpq against other engines: same models, pictures and cores, interleaved rounds.
 
-    bench/compare_peers.py --bench build/bench/bench --onnx DIR --calibration DIR \
-        --mpq W8=DIR --mpq W4=DIR [--models NAME,...] [--threads 1] [--rounds 10] [--json FILE]
+    python3 -m venv .venv-peers
+    .venv-peers/bin/pip install -r bench/requirements.txt
+    .venv-peers/bin/pip install --no-deps -r bench/requirements_no_deps.txt
+    python3 -m venv .venv-litert        # only to make .tflite files
+    .venv-litert/bin/pip install -r bench/requirements_litert.txt
+    bench/make_models.py --build build --shared ../shared --out build/models
+    .venv-peers/bin/python bench/compare_peers.py --build build --onnx build/models/onnx \\
+        --calibration ../shared/images/calibration --converter .venv-litert/bin/python \\
+        --mpq W8=build/models/w8 --mpq W4=build/models/w4 [--models NAME,...] [--threads 1]
+        [--json FILE] [--plot FILE.png]
 
-DIR of --onnx holds NAME.onnx and NAME.preprocess.json, DIR of --mpq holds NAME.mpq. Ratios are of the
-minimum over all rounds; medians stand beside them. Needs: pip install -r bench/requirements.txt
+A DIR of --mpq holds NAME.mpq, that of --onnx NAME.onnx and NAME.preprocess.json. Peers quantise
+with 300 calibration images once and keep the result in --cache. What each figure means is in
+docs/benchmarking.md.
 """
 
 import argparse
+import datetime
 import json
 import os
 import pathlib
 import platform
-import statistics
-import subprocess
 import sys
-import time
+import tempfile
 
+import numpy as np
 
-def load_pixels(path, preprocess):
-    """One image as the float NCHW tensor the ONNX models take."""
-    import numpy as np
-    from PIL import Image
-
-    filters = {"nearest": Image.NEAREST, "bilinear": Image.BILINEAR, "bicubic": Image.BICUBIC}
-    image = Image.open(path).convert("RGB")
-    short, crop = preprocess["resize_short_side"], preprocess["crop"]
-    width, height = image.size
-    scale = short / min(width, height)
-    size = (short if width <= height else int(width * scale),
-            short if height < width else int(height * scale))
-    image = image.resize(size, filters[preprocess["interpolation"]])
-    left, top = (size[0] - crop) // 2, (size[1] - crop) // 2
-    pixels = np.asarray(image.crop((left, top, left + crop, top + crop)), np.float32)
-    pixels = (pixels - np.array(preprocess["mean"], np.float32)) / np.array(
-        preprocess["std"], np.float32)
-    return pixels.transpose(2, 0, 1)[None]
-
-
-class OpenVinoInt8:
-    """OpenVINO with post-training int8 quantisation by NNCF."""
-
-    name = "openvino-int8"
-
-    def __init__(self, model, args):
-        import openvino
-
-        path = pathlib.Path(args.cache) / f"{model}.openvino-int8.xml"
-        if not path.exists():
-            self._quantise(model, args, path)
-        core = openvino.Core()
-        compiled = core.compile_model(
-            str(path), "CPU",
-            {"INFERENCE_NUM_THREADS": args.threads, "PERFORMANCE_HINT": "LATENCY",
-             "NUM_STREAMS": "1"})
-        self._request = compiled.create_infer_request()
-        self._input = example_input(model, args)
-
-    @staticmethod
-    def _quantise(model, args, path):
-        import nncf
-        import openvino
-
-        preprocess = json.loads(pathlib.Path(args.onnx, f"{model}.preprocess.json").read_text())
-        images = sorted(pathlib.Path(args.calibration).iterdir())[:300]
-        float_model = openvino.convert_model(f"{args.onnx}/{model}.onnx")
-        float_model.reshape([1, 3, preprocess["crop"], preprocess["crop"]])
-        dataset = nncf.Dataset([load_pixels(image, preprocess) for image in images])
-        path.parent.mkdir(parents=True, exist_ok=True)
-        openvino.save_model(nncf.quantize(float_model, dataset), path)
-
-    def measure(self, seconds):
-        times, end = [], time.perf_counter() + seconds
-        while time.perf_counter() < end:
-            start = time.perf_counter()
-            self._request.infer([self._input])
-            times.append(time.perf_counter() - start)
-        return times
-
-
-class Mpq:
-    """Our engine, through its own bench program."""
-
-    def __init__(self, name, folder, model, args):
-        self.name = f"mpq-{name}"
-        self._command = [args.bench, f"{folder}/{model}.mpq", "--threads", str(args.threads),
-                         "--batch", "1", "--json"]
-        if args.isa:
-            self._command += ["--isa", args.isa]
-
-    def measure(self, seconds):
-        out = subprocess.run(self._command + ["--seconds", str(seconds)], check=True,
-                             stdout=subprocess.PIPE).stdout
-        run = json.loads(out)["runs"][0]
-        return [run["min_ms"] / 1e3, run["median_ms"] / 1e3]
-
-
-def example_input(model, args):
-    preprocess = json.loads(pathlib.Path(args.onnx, f"{model}.preprocess.json").read_text())
-    return load_pixels(sorted(pathlib.Path(args.calibration).iterdir())[0], preprocess)
+from peers import ENGINES, LIMITABLE_PEERS, RATIO_PEERS, REFERENCE, pictures, results
+from peers.comparison import Comparison, Settings
+from peers.contestant import Mpq, Peer
+from peers.engine import Task
 
 
 def cpu_name():
@@ -109,52 +41,97 @@ def cpu_name():
     return platform.processor()
 
 
-def compare(model, args):
-    mpqs = [spec.split("=", 1) for spec in args.mpq]
-    engines = [OpenVinoInt8(model, args)] + [Mpq(name, folder, model, args)
-                                             for name, folder in mpqs]
-    for engine in engines:
-        engine.measure(0.3)  # warm-up
-    times = {engine.name: [] for engine in engines}
-    medians = {engine.name: [] for engine in engines}
-    for _ in range(args.rounds):
-        for engine in engines:
-            measured = engine.measure(args.seconds)
-            times[engine.name].append(min(measured))
-            medians[engine.name].append(statistics.median(measured))
-    best_peer = min(min(times[e.name]) for e in engines if not isinstance(e, Mpq))
-    return [{"model": model, "engine": e.name, "threads": args.threads,
-             "min_ms": 1e3 * min(times[e.name]),
-             "median_ms": 1e3 * statistics.median(medians[e.name]),
-             "ratio": best_peer / min(times[e.name])} for e in engines]
+def contestants(model, args, work):
+    """Everything that takes part for one model; nothing is started yet."""
+    task = Task(model, args.onnx, args.calibration, args.cache, args.converter)
+    photographs = pictures.listed(args.calibration, None)[::-1][:args.pictures]
+    pixels = pathlib.Path(work, f"{model}.pictures.npy")
+    np.save(pixels, np.concatenate(
+        [pictures.load_pixels(path, task.preprocess) for path in photographs]))
+    environment = {"ONEDNN_MAX_CPU_ISA": args.isa.upper()} if args.isa else {}
+    peers = [Peer(name, task, pixels, environment) for name in args.engines.split(",") if name]
+    return peers + [Mpq(*spec.split("=", 1), model, args.build, photographs, args.isa)
+                    for spec in args.mpq]
 
 
-def main():
+def print_facts(facts):
+    print(f"{facts['cpu']}, {facts['cores']} cores, {facts['threads']} thread(s), "
+          f"{facts['streams']} stream(s) for images/s, {facts['rounds']} rounds of "
+          f"{facts['seconds']} s, {facts['date']}")
+    print("ratios: to the best of " + ", ".join(facts["ratio_peers"]))
+    print("private and peak: of the process without its minimum (mpq: the whole of ptq-run)")
+    for note in facts["notes"]:
+        print(f"note: {note}")
+
+
+def notes(args):
+    if not args.isa:
+        return []
+    return [f"mpq and OpenVINO (ONEDNN_MAX_CPU_ISA) are limited to {args.isa}; ONNX Runtime, "
+            "LiteRT, MNN and ncnn ignore this and use what the CPU has: no ratio is taken to them"]
+
+
+def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bench", required=True, help="the bench program")
+    parser.add_argument("--build", default="build", help="folder mpq was built in")
     parser.add_argument("--onnx", required=True, help="folder of the float models")
     parser.add_argument("--calibration", required=True, help="folder of calibration photographs")
     parser.add_argument("--mpq", action="append", default=[], metavar="NAME=DIR")
     parser.add_argument("--models", default="efficientnet_lite0,mobilenet_v1,mobilenet_v2,"
                         "resnet18,resnet50")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--isa", default="", help="force mpq's instruction set")
+    parser.add_argument("--engines", default=",".join(ENGINES), help="peers to take part")
+    parser.add_argument("--threads", type=int, default=1, help="of the latencies")
+    parser.add_argument("--streams", type=int, default=os.cpu_count(),
+                        help="of the throughput, 0 for none (default: one a core)")
+    parser.add_argument("--isa", default="", help="limit mpq and OpenVINO, e.g. avx2")
     parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument("--seconds", type=float, default=1.0, help="of each engine in each round")
+    parser.add_argument("--pictures", type=int, default=50, help="to compare top-1 classes on")
     parser.add_argument("--cache", default="build/peers", help="folder of the peers' models")
-    parser.add_argument("--json", help="also write the figures to this file")
+    parser.add_argument("--converter", default=".venv-litert/bin/python",
+                        help="Python of the environment that makes .tflite files")
+    parser.add_argument("--json", help="write the figures to this file")
+    parser.add_argument("--plot", help="draw the figures into this .png or .svg")
     args = parser.parse_args()
+    unknown = set(filter(None, args.engines.split(","))) - set(ENGINES)
+    if unknown:
+        parser.error(f"--engines {','.join(sorted(unknown))}: known are {','.join(ENGINES)}")
+    return args
 
-    print(f"{cpu_name()}, {os.cpu_count()} cores, {args.threads} thread(s)")
+
+def main():
+    args = parse_arguments()
+    pathlib.Path(args.cache).mkdir(parents=True, exist_ok=True)
+    ratio_peers = [name for name in RATIO_PEERS if not args.isa or name in LIMITABLE_PEERS]
+    facts = {"cpu": cpu_name(), "cores": os.cpu_count(), "threads": args.threads,
+             "streams": args.streams, "rounds": args.rounds, "seconds": args.seconds,
+             "isa": args.isa, "date": datetime.datetime.now().isoformat(timespec="minutes"),
+             "ratio_peers": ratio_peers, "notes": notes(args), "engines": {}}
+    print_facts(facts)
+    settings = Settings(args.threads, args.streams, args.rounds, args.seconds)
     rows = []
     for model in args.models.split(","):
-        for row in compare(model, args):
-            rows.append(row)
-            print(f"{row['model']:20} {row['engine']:14} min {row['min_ms']:8.2f} ms   "
-                  f"median {row['median_ms']:8.2f} ms   {row['ratio']:.2f}x", flush=True)
+        with tempfile.TemporaryDirectory() as work:
+            comparison = Comparison(model, contestants(model, args, work), settings)
+            found = comparison.run()
+        results.set_ratios(found, ratio_peers)
+        results.set_agreement(found, comparison.classes, REFERENCE)
+        for engine in comparison.engines:
+            if hasattr(engine, "versions"):
+                facts["engines"][engine.name] = {**engine.versions, **engine.settings}
+        print(f"\n{model}\n{results.heading()}")
+        print("\n".join(results.line(row) for row in found), flush=True)
+        rows += found
+    print()
+    for name, what in facts["engines"].items():
+        print(f"{name:18} " + ", ".join(f"{key} {value}" for key, value in what.items()))
     if args.json:
-        pathlib.Path(args.json).write_text(json.dumps({"cpu": cpu_name(), "rows": rows}, indent=1))
+        pathlib.Path(args.json).write_text(json.dumps(results.report(rows, facts), indent=1))
+    if args.plot:
+        from peers import plot  # needs matplotlib
+
+        plot.draw(rows, f"{facts['cpu']}, {args.threads} thread(s), {facts['date']}", args.plot)
 
 
 if __name__ == "__main__":

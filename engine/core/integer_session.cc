@@ -39,7 +39,7 @@ class IntegerSession final : public SessionImpl {
       if (stage.num_steps > 1) {
         RunChain(stage, chains_[chain++]);
       } else {
-        RunStep(plan_.steps[stage.first_step]);
+        RunStep(stage);
         if (options_.profile) infos_[stage.first_step].seconds = SecondsSince(start);
       }
     }
@@ -82,8 +82,9 @@ class IntegerSession final : public SessionImpl {
 
   Status Prepare() {
     MPQ_ASSIGN_OR_RETURN(isa_, options_.isa.empty() ? DefaultIsa() : ParseIsa(options_.isa));
-    const PlanOptions plan_options{options_.batch, options_.height, options_.width, isa_,
-                                   options_.keep_tensors};
+    const PlanOptions plan_options{options_.batch, options_.height,
+                                   options_.width, options_.threads,
+                                   isa_,           options_.keep_tensors};
     MPQ_ASSIGN_OR_RETURN(plan_, MakePlan(graph(), plan_options));
     scratch_stride_ = (plan_.scratch_bytes + 63) / 64 * 64;
     MPQ_RETURN_IF_ERROR(CheckMemoryLimit(memory_bytes(), options_.memory_limit));
@@ -123,28 +124,47 @@ class IntegerSession final : public SessionImpl {
   // RGB bytes to the input's codes, in the graph's channel order. `pixels` may hold fewer images
   // than the batch; the rest of the input keeps older codes.
   void ConvertPixels(std::span<const uint8_t> pixels) {
-    const Preprocessing& p = model_.data().preprocessing;
-    uint8_t* codes = plan_.views[graph().input].mutable_u8();
-    for (size_t i = 0; i + 2 < pixels.size(); i += 3) {
-      for (size_t c = 0; c < 3; ++c) {
-        codes[i + c] = p.input_codes[c * 256 + pixels[i + (p.bgr ? 2 - c : c)]];
+    struct Context {
+      const Preprocessing* preprocessing;
+      const uint8_t* pixels;
+      uint8_t* codes;
+      size_t row_pixels;
+    };
+    const TensorView& input = plan_.views[graph().input];
+    Context context{&model_.data().preprocessing, pixels.data(), input.mutable_u8(), input.width};
+    const auto loop = [](void* opaque, uint32_t first, uint32_t last, uint32_t) {
+      const Context c = *static_cast<const Context*>(opaque);
+      const uint8_t* tables = c.preprocessing->input_codes.data();
+      const size_t red = c.preprocessing->bgr ? 2 : 0, blue = 2 - red;
+      for (size_t i = first * c.row_pixels; i < last * c.row_pixels; ++i) {
+        const uint8_t* pixel = c.pixels + i * 3;
+        uint8_t* code = c.codes + i * 3;
+        code[0] = tables[pixel[red]];
+        code[1] = tables[256 + pixel[1]];
+        code[2] = tables[512 + pixel[blue]];
       }
-    }
+    };
+    const size_t rows = pixels.size() / (size_t{input.width} * 3);
+    pool_.Run(static_cast<uint32_t>(rows), loop, &context);
   }
 
-  void RunStep(const Step& step) {
+  void RunStep(const Stage& stage) {
     struct Context {
+      const Stage* stage;
       const Step* step;
       std::byte* scratch;
       size_t scratch_stride;
     };
-    Context context{&step, scratch_.data(), scratch_stride_};
+    Context context{&stage, &plan_.steps[stage.first_step], scratch_.data(), scratch_stride_};
     const auto loop = [](void* opaque, uint32_t first, uint32_t last, uint32_t thread) {
       const Context& c = *static_cast<const Context*>(opaque);
       std::byte* scratch = c.scratch == nullptr ? nullptr : c.scratch + thread * c.scratch_stride;
-      c.step->kernel->run(*c.step, first, last, scratch);
+      for (uint32_t column = 0; column < c.stage->columns; ++column) {
+        const uint32_t start = column * c.stage->work_items;
+        c.step->kernel->run(*c.step, start + first, start + last, scratch);
+      }
     };
-    pool_.Run(step.kernel->work_items(step), loop, &context);
+    pool_.Run(stage.work_items, loop, &context);
   }
 
   // The times are those of the first thread: all have equal shares.

@@ -20,6 +20,7 @@ namespace mpq {
 struct PlanOptions {
   uint32_t batch = 1;
   uint32_t height = 0, width = 0;
+  uint32_t threads = 1;
   Isa isa = Isa::kScalar;
   bool keep_tensors = false;  // all tensors are in memory and no two share it
 };
@@ -28,6 +29,9 @@ struct PlanOptions {
 struct Stage {
   uint32_t first_step = 0, num_steps = 1;
   StripePlan stripes;
+  // One step: threads have shares of `work_items` units of each of `columns` columns, one after the
+  // other.
+  uint32_t columns = 1, work_items = 0;
 };
 
 struct Plan {

@@ -72,6 +72,10 @@ struct Kernel {
   // prepared_bytes at step.prepared, 64-byte aligned. Both are independent of the stripe's rows.
   size_t (*prepared_bytes)(const Step& step) = nullptr;
   void (*prepare)(const Step& step, std::byte* scratch) = nullptr;
+
+  // Optional: units are cut both by channels and by positions, and unit = column * ranges + range.
+  // The number of columns, a divisor of work_items; every column has the same ranges.
+  uint32_t (*work_columns)(const Step& step) = nullptr;
 };
 
 }  // namespace mpq

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <utility>
 
 #include "format/message.h"
 #include "format/node_fields.h"
@@ -15,8 +16,16 @@ namespace {
 // either, and their stripes have too few positions to fill the tiles of the kernels: fused blocks
 // of 14x14 took 5 % longer.
 constexpr size_t kMinSavedBytes = size_t{384} * 1024;
-// The rows of a stripe, all tensors together: a good part of L2, for few kernel calls.
+// With several threads smaller ones pay as well: what stays in the thread's own cache need not come
+// from another's. But the rows at the borders of its share are computed twice.
+constexpr size_t kMinSharedBytes = size_t{96} * 1024;
+constexpr uint32_t kMinRowsPerThread = 7;
+// The rows of a stripe, all tensors together: a good part of L2, for few kernel calls. Equal shares
+// are worth more.
 constexpr size_t kStripeBytes = size_t{128} * 1024;
+constexpr size_t kSharedStripeBytes = size_t{192} * 1024;
+// Decoded weights, rows and the kernels' needs of a chain that several threads run for speed only.
+constexpr size_t kMaxSharedScratch = size_t{512} * 1024;
 // An image has at least so many stripes, so that threads have equal shares.
 constexpr uint32_t kMinStripes = 14;
 constexpr uint32_t kMaxStripeRows = 64;
@@ -93,16 +102,25 @@ size_t PreparedBytes(const Step& step) {
 }
 
 // Rows of the last step's output in a stripe.
-uint32_t StripeHeight(std::span<const Step> steps) {
+uint32_t StripeHeight(std::span<const Step> steps, uint32_t threads) {
+  const uint32_t height = steps.back().dst.height;
+  // Equal shares in as few stripes as possible.
+  for (uint32_t stripes = threads; threads > 1 && stripes <= height; stripes += threads) {
+    const uint32_t rows = height / stripes;
+    if (height % stripes == 0 && rows <= kMaxStripeRows &&
+        BuffersBytes(steps, StripeRows(steps, rows)) <= kSharedStripeBytes) {
+      return rows;
+    }
+  }
   uint32_t rows = std::min(DivideRoundUp(steps.back().dst.height, kMinStripes), kMaxStripeRows);
   while (rows > 1 && BuffersBytes(steps, StripeRows(steps, rows)) > kStripeBytes) --rows;
   return rows;
 }
 
-StripePlan PlanStripes(std::span<const Step> steps) {
+StripePlan PlanStripes(std::span<const Step> steps, uint32_t threads) {
   const uint32_t height = steps.back().dst.height;
   StripePlan plan;
-  plan.stripes = DivideRoundUp(height, StripeHeight(steps));
+  plan.stripes = DivideRoundUp(height, StripeHeight(steps, threads));
   plan.rows = DivideRoundUp(height, plan.stripes);
   const std::vector<uint32_t> all_rows = StripeRows(steps, plan.rows);
   size_t kernel_bytes = 0;
@@ -139,10 +157,11 @@ class Stopwatch {
 
 bool Is(const Step& step, OpKind kind) { return step.node->kind == kind; }
 
-// The steps around a depthwise convolution at the beginning of `steps`: the convolution before it,
-// the one after it if that makes the tensor smaller (a projection; else it begins the next chain),
-// and an addition to the result. 0: there is none.
+// A convolution and the pool after it, or the steps around a depthwise convolution at the beginning
+// of `steps`: the convolution before it, the one after it if that makes the tensor smaller (a
+// projection; else it begins the next chain), and an addition to the result. 0: there is none.
 uint32_t BlockLength(std::span<const Step> steps) {
+  if (steps.size() > 1 && Is(steps[0], OpKind::kConv) && Is(steps[1], OpKind::kMaxPool)) return 2;
   const uint32_t depthwise = Is(steps[0], OpKind::kDepthwiseConv) ? 0 : 1;
   if (steps.size() <= depthwise || !Is(steps[depthwise], OpKind::kDepthwiseConv)) return 0;
   if (depthwise == 1 && !Is(steps[0], OpKind::kConv)) return 0;
@@ -179,8 +198,8 @@ TensorView Rows(const TensorView& whole, RowRange rows, uint32_t image) {
 
 }  // namespace
 
-uint32_t ChooseChain(std::span<const Step> steps, uint32_t linked, StripePlan& plan,
-                     std::string& refusal) {
+uint32_t ChooseChain(std::span<const Step> steps, uint32_t linked, uint32_t threads,
+                     StripePlan& plan, std::string& refusal) {
   const uint32_t length = BlockLength(steps.first(linked));
   if (length < 2) {
     if (BlockLength(steps) > 1) {
@@ -192,9 +211,11 @@ uint32_t ChooseChain(std::span<const Step> steps, uint32_t linked, StripePlan& p
   const std::span<const Step> chain = steps.first(length);
   size_t saved = 0;
   for (const Step& step : chain.first(length - 1)) saved += step.dst.image_stride();
-  if (saved < kMinSavedBytes) {
+  const bool share = chain.back().dst.height >= kMinRowsPerThread * threads && threads > 1;
+  const size_t min_saved = share ? kMinSharedBytes : kMinSavedBytes;
+  if (saved < min_saved) {
     refusal = Message("stripes: the ", saved, " bytes between ", length, " steps from here are ",
-                      "fewer than ", kMinSavedBytes);
+                      "fewer than ", min_saved);
     return 1;
   }
   for (const Step& step : chain) {
@@ -202,12 +223,18 @@ uint32_t ChooseChain(std::span<const Step> steps, uint32_t linked, StripePlan& p
     refusal = Message("stripes: windows of '", step.node->name, "' lie in the padding");
     return 1;
   }
-  const size_t buffers = BuffersBytes(chain, StripeRows(chain, StripeHeight(chain)));
-  if (buffers > saved / 2) {
+  const size_t buffers = BuffersBytes(chain, StripeRows(chain, StripeHeight(chain, threads)));
+  if (buffers > saved / 2 && !share) {
     refusal = Message("stripes: buffers of ", buffers, " bytes instead of ", saved);
     return 1;
   }
-  plan = PlanStripes(chain);
+  StripePlan planned = PlanStripes(chain, threads);
+  if (saved < kMinSavedBytes && planned.scratch_bytes > kMaxSharedScratch) {
+    refusal = Message("stripes: ", planned.scratch_bytes, " bytes of scratch, more than ",
+                      kMaxSharedScratch);
+    return 1;
+  }
+  plan = std::move(planned);
   return length;
 }
 

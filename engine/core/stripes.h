@@ -39,8 +39,8 @@ struct StripePlan {
 // How many of `steps`, from the first on, should run as one chain (1: the first runs alone), and
 // their stripes. `linked` is how many could: each but the last has an output that only the next
 // one reads. `refusal` says why a chain that is possible is not wanted.
-uint32_t ChooseChain(std::span<const Step> steps, uint32_t linked, StripePlan& plan,
-                     std::string& refusal);
+uint32_t ChooseChain(std::span<const Step> steps, uint32_t linked, uint32_t threads,
+                     StripePlan& plan, std::string& refusal);
 
 // One thread's work on a chain.
 class StripeRunner {

@@ -551,6 +551,10 @@ uint32_t ConvGemmWorkItems(const Step& step, const GemmMicroKernel& micro) {
   return split.columns(step.layout) * split.ranges;
 }
 
+uint32_t ConvGemmWorkColumns(const Step& step, const GemmMicroKernel& micro) {
+  return Split(step, micro).columns(step.layout);
+}
+
 size_t ConvGemmScratchBytes(const Step& step, const GemmMicroKernel& micro) {
   return Scratch(step, micro, Split(step, micro)).bytes;
 }

@@ -13,6 +13,7 @@ namespace mpq {
 // The functions of a Kernel (engine/core/step.h) for a micro-kernel.
 std::string ConvGemmRefuse(const Step& step, const GemmMicroKernel& micro);
 uint32_t ConvGemmWorkItems(const Step& step, const GemmMicroKernel& micro);
+uint32_t ConvGemmWorkColumns(const Step& step, const GemmMicroKernel& micro);
 size_t ConvGemmScratchBytes(const Step& step, const GemmMicroKernel& micro);
 void ConvGemmRun(const Step& step, const GemmMicroKernel& micro, uint32_t first, uint32_t last,
                  std::byte* scratch);
@@ -30,7 +31,8 @@ constexpr Kernel MakeConvGemmKernel(const char* name, Isa isa) {
             ConvGemmRun(step, kMicro, first, last, scratch);
           },
           [](const Step& step) { return ConvGemmPreparedBytes(step, kMicro); },
-          [](const Step& step, std::byte* scratch) { ConvGemmPrepare(step, kMicro, scratch); }};
+          [](const Step& step, std::byte* scratch) { ConvGemmPrepare(step, kMicro, scratch); },
+          [](const Step& step) { return ConvGemmWorkColumns(step, kMicro); }};
 }
 
 }  // namespace mpq

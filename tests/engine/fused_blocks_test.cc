@@ -117,6 +117,17 @@ BlockGraph MakeBlock(const Block& block) {
   return {std::move(model).value(), output};
 }
 
+// A convolution of 64 channels and a pool whose windows meet every border.
+BlockGraph MakeStem(uint32_t height, uint32_t width) {
+  SampleBuilder b(/*is_float=*/false, height, width);
+  const uint32_t x = b.Conv(b.input(), 64, {.kernel = 7, .stride = 2, .pad = 3, .bits = {4}});
+  const uint32_t pooled = b.MaxPool(x, {3, 3, 2, 2, 1, 1, 1, 1, 1, 1});
+  Result<Model> model =
+      Model::FromData(b.Finish(b.Logits(b.GlobalAvgPool(pooled), 10, {.bits = {8}})));
+  REQUIRE_MESSAGE(model.ok(), model.status().message());
+  return {std::move(model).value(), pooled};
+}
+
 // Tensor `tensor` of images of noise, computed by the plan's stages. Chains run in shares of
 // `share` stripes, the last one first, in scratch full of garbage.
 std::vector<uint8_t> ComputeTensor(const BlockGraph& block, const PlanOptions& options,
@@ -219,6 +230,77 @@ TEST_CASE("every code of a fused block's output is that of the block tensor by t
       }
     }
   }
+}
+
+TEST_CASE("a convolution and the pool after it run by stripes") {
+  for (const auto& [height, width] : {std::pair{171u, 163u}, {230u, 128u}}) {
+    const BlockGraph stem = MakeStem(height, width);
+    PlanOptions options;
+    options.batch = 2;
+    options.height = height;
+    options.width = width;
+    options.keep_tensors = true;
+    const std::vector<uint8_t> expected = ComputeTensor(stem, options, 1);
+    options.keep_tensors = false;
+    for (const Isa isa : SupportedIsas()) {
+      CAPTURE(std::string(IsaName(isa)));
+      options.isa = isa;
+      for (const uint32_t threads : {1u, 2u}) {
+        options.threads = threads;
+        CHECK(MakePlan(stem.model.data().graph, options)->stages[0].num_steps == 2);
+        CHECK(ComputeTensor(stem, options, 3) == expected);
+      }
+    }
+  }
+}
+
+TEST_CASE("several threads share positions where there are many, else columns, and fuse more") {
+  const auto plan_of = [](const Model& model, uint32_t threads) {
+    PlanOptions options;
+    options.height = model.input_height();
+    options.width = model.input_width();
+    options.isa = DefaultIsa().value();
+    options.threads = threads;
+    return MakePlan(model.data().graph, options).value();
+  };
+  for (const uint32_t side : {9u, 60u}) {
+    SampleBuilder b(/*is_float=*/false, side, side);
+    const uint32_t x = b.Conv(b.input(), 64, {.kernel = 3, .pad = 1});
+    const Model model =
+        Model::FromData(b.Finish(b.Logits(b.GlobalAvgPool(b.Conv(x, 64)), 10))).value();
+    for (const uint32_t threads : {1u, 2u, 3u}) {
+      const Plan plan = plan_of(model, threads);
+      for (size_t i = 0; i < 2; ++i) {
+        const Stage& stage = plan.stages[i];
+        const Kernel& kernel = *plan.steps[i].kernel;
+        CHECK(stage.columns * stage.work_items == kernel.work_items(plan.steps[i]));
+        if (threads == 1 || side == 9) CHECK(stage.columns == 1);
+        if (threads > 1 && side == 60 && kernel.work_columns != nullptr) {
+          CHECK(stage.columns == kernel.work_columns(plan.steps[i]));
+        }
+      }
+    }
+  }
+  Block small = Blocks()[0];
+  small.height = small.width = 28;
+  const Model model = MakeBlock(small).model;
+  const auto longest = [](const Plan& plan) {
+    uint32_t steps = 0;
+    for (const Stage& stage : plan.stages) steps = std::max(steps, stage.num_steps);
+    return steps;
+  };
+  CHECK(longest(plan_of(model, 1)) == 1);
+  const Plan shared = plan_of(model, 2);
+  CHECK(longest(shared) == 4);
+  for (const Stage& stage : shared.stages) {
+    if (stage.num_steps > 1) CHECK(stage.stripes.stripes % 2 == 0);
+  }
+  const std::vector<uint8_t> pixels = RandomPixels(model);
+  SessionOptions options;
+  Session one = MakeSession(model, options);
+  options.threads = 2;
+  Session two = MakeSession(model, options);
+  CHECK(Logits(one, pixels) == Logits(two, pixels));
 }
 
 TEST_CASE("models with fused blocks give the same bits, for every thread count and batch") {

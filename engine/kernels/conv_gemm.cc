@@ -419,6 +419,13 @@ class ConvGemm {
     tile_.zero_point = static_cast<uint8_t>(step.dst_tensor->zero_point);
     tile_.code_lo = step.node->code_lo;
     is_s16_ = step.dst_tensor->type == ElementType::kS16;
+    if (HasResidual(*step.node)) {
+      const int32_t multiplier = step.node->multiplier[0];
+      tile_.residual.stride = step.src[1].pixel_stride;
+      tile_.residual.multiplier = static_cast<uint16_t>(multiplier);
+      tile_.residual.offset =
+          static_cast<int16_t>(32 - (step.src_tensors[1]->zero_point * multiplier >> 8));
+    }
   }
 
   void Prepare() {
@@ -511,6 +518,10 @@ class ConvGemm {
       tile_.sums = At<int32_t>(parts_.sums) + sum_row * tile_.num_blocks * kBlockChannels;
       const size_t dst_offset = position * step_.dst.pixel_stride + first_channel_;
       if (tile_.last) tile_.dst = step_.dst.mutable_u8() + dst_offset;
+      if (HasResidual(*step_.node)) {
+        tile_.residual.codes =
+            step_.src[1].u8() + position * tile_.residual.stride + first_channel_;
+      }
       micro_.compute(tile_);
       if (last && is_s16_) {
         StoreS16(tile_, step_.dst.mutable_s16() + dst_offset, step_.dst.pixel_stride);
@@ -540,7 +551,6 @@ class ConvGemm {
 }  // namespace
 
 std::string ConvGemmRefuse(const Step& step, const GemmMicroKernel& micro) {
-  if (HasResidual(*step.node)) return "adds a residual";
   if (step.max_level <= micro.max_level) return {};
   return Message("a level of ", step.max_level, " is beyond ", micro.max_level,
                  ": two products may not fit 16 bits");

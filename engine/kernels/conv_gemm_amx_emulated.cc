@@ -23,7 +23,7 @@ struct PlainVectors {
         if (!tile.last) {
           tile.sums[row * width + i] = sum;
         } else if (i < tile.dst_channels) {
-          tile.dst[row * tile.dst_stride + i] = Code(sum, tile.channels[block], c, tile);
+          tile.dst[row * tile.dst_stride + i] = Code(sum, row, i, tile);
         }
       }
     }

@@ -29,6 +29,12 @@ void ComputeTile(const GemmTile& tile) {
   MPQ_FOR_ROWS(MPQ_DECLARE)
 #undef MPQ_DECLARE
 
+  if (tile.residual.codes != nullptr) {
+    for (int i = 0; i < kRows; ++i) {
+      _mm_prefetch(tile.residual.codes + i * tile.residual.stride, _MM_HINT_T0);
+    }
+  }
+
   if (tile.first) {
     const __m512i start0 = _mm512_load_si512(tile.channels[0].start);
     const __m512i start1 = _mm512_load_si512(tile.channels[kBlocks - 1].start);
@@ -114,12 +120,12 @@ void ComputeTile(const GemmTile& tile) {
   const size_t stride = tile.dst_stride;
   uint8_t* dst = tile.dst;
   if constexpr (kBlocks == 2) {
-#define MPQ_STORE_TWO(i, j)                                                        \
-  if constexpr (i < kRows) {                                                       \
-    const __m512i codes = Codes(a##i, b##i, a##j, b##j, r);                        \
-    StoreCodes(dst + i * stride, _mm512_castsi512_si256(codes), channels);         \
-    if constexpr (j < kRows)                                                       \
-      StoreCodes(dst + j * stride, _mm512_extracti64x4_epi64(codes, 1), channels); \
+#define MPQ_STORE_TWO(i, j)                                                                       \
+  if constexpr (i < kRows) {                                                                      \
+    const __m512i codes = Codes(a##i, b##i, a##j, b##j, PairAddends(tile.residual, i, kRows), r); \
+    StoreCodes(dst + i * stride, _mm512_castsi512_si256(codes), channels);                        \
+    if constexpr (j < kRows)                                                                      \
+      StoreCodes(dst + j * stride, _mm512_extracti64x4_epi64(codes, 1), channels);                \
   }
     MPQ_STORE_TWO(0, 1)
     MPQ_STORE_TWO(2, 3)
@@ -130,16 +136,16 @@ void ComputeTile(const GemmTile& tile) {
     MPQ_STORE_TWO(12, 13)
 #undef MPQ_STORE_TWO
   } else {
-#define MPQ_STORE_FOUR(i, j, k, l)                                                 \
-  if constexpr (i < kRows) {                                                       \
-    const __m512i codes = Codes(a##i, a##j, a##k, a##l, r);                        \
-    StoreCodes(dst + i * stride, _mm512_castsi512_si128(codes), channels);         \
-    if constexpr (j < kRows)                                                       \
-      StoreCodes(dst + j * stride, _mm512_extracti32x4_epi32(codes, 1), channels); \
-    if constexpr (k < kRows)                                                       \
-      StoreCodes(dst + k * stride, _mm512_extracti32x4_epi32(codes, 2), channels); \
-    if constexpr (l < kRows)                                                       \
-      StoreCodes(dst + l * stride, _mm512_extracti32x4_epi32(codes, 3), channels); \
+#define MPQ_STORE_FOUR(i, j, k, l)                                                                \
+  if constexpr (i < kRows) {                                                                      \
+    const __m512i codes = Codes(a##i, a##j, a##k, a##l, QuadAddends(tile.residual, i, kRows), r); \
+    StoreCodes(dst + i * stride, _mm512_castsi512_si128(codes), channels);                        \
+    if constexpr (j < kRows)                                                                      \
+      StoreCodes(dst + j * stride, _mm512_extracti32x4_epi32(codes, 1), channels);                \
+    if constexpr (k < kRows)                                                                      \
+      StoreCodes(dst + k * stride, _mm512_extracti32x4_epi32(codes, 2), channels);                \
+    if constexpr (l < kRows)                                                                      \
+      StoreCodes(dst + l * stride, _mm512_extracti32x4_epi32(codes, 3), channels);                \
   }
     // clang-format off
     MPQ_STORE_FOUR(0, 1, 2, 3)
@@ -148,7 +154,7 @@ void ComputeTile(const GemmTile& tile) {
     if constexpr (kRows == 13) {
       MPQ_STORE_FOUR(12, 13, 13, 13)
     } else if constexpr (kRows == 14) {
-      const __m512i codes = Codes(a12, a13, a12, a13, r);
+      const __m512i codes = Codes(a12, a13, a12, a13, QuadAddends(tile.residual, 12, kRows), r);
       StoreCodes(dst + 12 * stride, _mm512_castsi512_si128(codes), channels);
       StoreCodes(dst + 13 * stride, _mm512_extracti32x4_epi32(codes, 1), channels);
     }

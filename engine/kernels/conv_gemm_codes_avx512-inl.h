@@ -68,17 +68,64 @@ inline __m512i Shift(__m512i sum, int parity, const Requantise& r) {
   return t;
 }
 
+// 64ths of a code that are added before rounding, in the order of _mm512_packus_epi16's operands.
+struct Addends {
+  __m512i first, second;
+};
+
+// Of the residual's 64 codes, in the order in which the result's will be stored.
+inline Addends ResidualAddends(__m512i codes, const GemmResidual& residual) {
+  const __m512i packed = TransposeLanes(codes);
+  const __m512i zero = _mm512_setzero_si512();
+  const __m512i multiplier = _mm512_set1_epi16(static_cast<int16_t>(residual.multiplier));
+  const __m512i offset = _mm512_set1_epi16(residual.offset);
+  const auto addends = [&](__m512i high_bytes) {
+    return _mm512_add_epi16(_mm512_mulhi_epu16(high_bytes, multiplier), offset);
+  };
+  return {addends(_mm512_unpacklo_epi8(zero, packed)), addends(_mm512_unpackhi_epi8(zero, packed))};
+}
+
+inline const uint8_t* ResidualRow(const GemmResidual& residual, uint32_t row, uint32_t num_rows) {
+  return residual.codes + (row < num_rows ? row : num_rows - 1) * residual.stride;
+}
+
+// For positions `row` and the next, of two blocks. Those from num_rows on repeat the last.
+inline Addends PairAddends(const GemmResidual& residual, uint32_t row, uint32_t num_rows) {
+  const __m512i half = _mm512_set1_epi16(32);
+  if (residual.codes == nullptr) return {half, half};
+  const auto load = [&](uint32_t i) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(ResidualRow(residual, i, num_rows)));
+  };
+  const __m512i first = _mm512_castsi256_si512(load(row));
+  return ResidualAddends(_mm512_inserti64x4(first, load(row + 1), 1), residual);
+}
+
+// For positions `row` and the next three, of one block.
+inline Addends QuadAddends(const GemmResidual& residual, uint32_t row, uint32_t num_rows) {
+  const __m512i half = _mm512_set1_epi16(32);
+  if (residual.codes == nullptr) return {half, half};
+  const auto load = [&](uint32_t i) {
+    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(ResidualRow(residual, i, num_rows)));
+  };
+  __m512i codes = _mm512_castsi128_si512(load(row));
+  codes = _mm512_inserti32x4(codes, load(row + 1), 1);
+  codes = _mm512_inserti32x4(codes, load(row + 2), 2);
+  return ResidualAddends(_mm512_inserti32x4(codes, load(row + 3), 3), residual);
+}
+
 // Two accumulators to 16-bit output steps including the zero point. Additions saturate where the
 // code would saturate anyway.
-inline __m512i OutputSteps(__m512i even, __m512i odd, const Requantise& r) {
+inline __m512i OutputSteps(__m512i even, __m512i odd, __m512i addends, const Requantise& r) {
   const __m512i t = _mm512_packs_epi32(Shift(even, 0, r), Shift(odd, 1, r));
   const __m512i u = _mm512_mulhrs_epi16(t, r.multiplier);
-  const __m512i scaled = _mm512_srai_epi16(_mm512_adds_epi16(u, _mm512_set1_epi16(32)), 6);
+  const __m512i scaled = _mm512_srai_epi16(_mm512_adds_epi16(u, addends), 6);
   return _mm512_adds_epi16(_mm512_mask_mov_epi16(scaled, r.shifted, t), r.zero_point);
 }
 
-inline __m512i Codes(__m512i a, __m512i b, __m512i c, __m512i d, const Requantise& r) {
-  const __m512i packed = _mm512_packus_epi16(OutputSteps(a, b, r), OutputSteps(c, d, r));
+inline __m512i Codes(__m512i a, __m512i b, __m512i c, __m512i d, const Addends& addends,
+                     const Requantise& r) {
+  const __m512i packed = _mm512_packus_epi16(OutputSteps(a, b, addends.first, r),
+                                             OutputSteps(c, d, addends.second, r));
   const __m512i codes = TransposeLanes(packed);
   return _mm512_min_epu8(_mm512_max_epu8(codes, r.code_lo), r.code_hi);
 }

@@ -25,7 +25,7 @@ void Compute(const GemmTile& tile) {
       if (!tile.last) {
         tile.sums[row * width + i] = sum;
       } else if (i < tile.dst_channels) {
-        tile.dst[row * tile.dst_stride + i] = Code(sum, channels, c, tile);
+        tile.dst[row * tile.dst_stride + i] = Code(sum, row, i, tile);
       }
     }
   }

@@ -39,14 +39,23 @@ inline __m128i ShiftSums(const int32_t* sums, const GemmChannels& channels, uint
   return t;
 }
 
+// 64ths of a code that are added before rounding; `codes`: null or 8 codes of the residual.
+inline __m128i Addends(const GemmResidual& residual, const uint8_t* codes) {
+  if (codes == nullptr) return _mm_set1_epi16(32);
+  const __m128i loaded = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(codes));
+  const __m128i high_bytes = _mm_unpacklo_epi8(_mm_setzero_si128(), loaded);
+  const __m128i multiplier = _mm_set1_epi16(static_cast<int16_t>(residual.multiplier));
+  return _mm_add_epi16(_mm_mulhi_epu16(high_bytes, multiplier), _mm_set1_epi16(residual.offset));
+}
+
 // Half a block: 8 output steps with the zero point. Additions saturate only where the code does.
 inline __m128i OutputSteps(const int32_t* sums, const GemmChannels& channels, uint32_t half,
-                           const GemmTile& tile) {
+                           __m128i addends, const GemmTile& tile) {
   const __m128i t = _mm_packs_epi32(ShiftSums(sums, channels, 2 * half, tile.left_shifts),
                                     ShiftSums(sums, channels, 2 * half + 1, tile.left_shifts));
   const __m128i multiplier = LoadLanes(channels.multiplier + 8 * half);
   const __m128i u = _mm_mulhrs_epi16(t, multiplier);
-  const __m128i scaled = _mm_srai_epi16(_mm_adds_epi16(u, _mm_set1_epi16(32)), 6);
+  const __m128i scaled = _mm_srai_epi16(_mm_adds_epi16(u, addends), 6);
   const __m128i shifted = _mm_cmpeq_epi16(multiplier, _mm_setzero_si128());
   return _mm_adds_epi16(_mm_blendv_epi8(scaled, t, shifted), _mm_set1_epi16(tile.zero_point));
 }
@@ -56,11 +65,15 @@ inline void StoreBlock(const GemmTile& tile, uint32_t block, uint32_t num_rows,
   const GemmChannels& channels = tile.channels[block];
   const int32_t* sums = tile.sums + block * kGemmBlockChannels;
   uint8_t* dst = tile.dst + block * kGemmBlockChannels;
+  const uint8_t* residual = tile.residual.codes;
+  if (residual != nullptr) residual += block * kGemmBlockChannels;
   const uint32_t count = tile.dst_channels - block * kGemmBlockChannels;
   const __m128i lo = _mm_set1_epi8(static_cast<char>(tile.code_lo));
   for (uint32_t row = 0; row < num_rows; ++row) {
-    __m128i codes = _mm_packus_epi16(OutputSteps(sums, channels, 0, tile),
-                                     OutputSteps(sums, channels, 1, tile));
+    const __m128i low = Addends(tile.residual, residual);
+    const __m128i high = Addends(tile.residual, residual == nullptr ? nullptr : residual + 8);
+    __m128i codes = _mm_packus_epi16(OutputSteps(sums, channels, 0, low, tile),
+                                     OutputSteps(sums, channels, 1, high, tile));
     codes = _mm_min_epu8(_mm_max_epu8(codes, lo), LoadLanes(channels.code_hi));
     if (count >= kGemmBlockChannels) {
       _mm_storeu_si128(reinterpret_cast<__m128i*>(dst), codes);
@@ -71,6 +84,7 @@ inline void StoreBlock(const GemmTile& tile, uint32_t block, uint32_t num_rows,
     }
     sums += sums_stride;
     dst += tile.dst_stride;
+    if (residual != nullptr) residual += tile.residual.stride;
   }
 }
 

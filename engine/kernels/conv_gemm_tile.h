@@ -25,6 +25,16 @@ struct alignas(64) GemmChannels {
   uint8_t code_hi[kGemmBlockChannels];
 };
 
+// The residual of a tile (format/requantize.h): 64ths of an output code that join u before it is
+// rounded,
+//   y = clamp(sat_u8(zp + ((u + ((codes * multiplier >> 8) + offset)) >> 6)))
+struct GemmResidual {
+  const uint8_t* codes;  // of the tile's positions and channels; null: no residual
+  size_t stride;         // bytes from one position to the next
+  uint16_t multiplier;   // below 2^15, so that both terms and their sum fit 16 signed bits
+  int16_t offset;        // 32 - (zero point * multiplier >> 8): half a code, for rounding, is in it
+};
+
 // One call of a micro-kernel: num_rows output positions x num_blocks blocks of 16 channels.
 struct GemmTile {
   // Accumulation: the sum over runs and their quads of 4 activations x 4 levels.
@@ -49,8 +59,9 @@ struct GemmTile {
   uint32_t dst_channels;  // 1..16 * num_blocks
   uint8_t zero_point;
   uint8_t code_lo;
-  bool left_shifts;     // some channel has left > 0
-  bool saturate_first;  // ... and sum << left may leave int32: saturate to 16 bits before
+  bool left_shifts;       // some channel has left > 0
+  bool saturate_first;    // ... and sum << left may leave int32: saturate to 16 bits before
+  GemmResidual residual;  // 32 bytes from a position's codes on may be read
 };
 
 // How the levels of one quad and the tile's blocks lie in a panel.

@@ -100,6 +100,7 @@ class Planner {
     MPQ_RETURN_IF_ERROR(CheckPoolCounts());
     MakeSteps();
     MakeStages();
+    if (!options_.keep_tensors) PlaceOutputsInResiduals();
     PlaceTensors();
     return std::move(plan_);
   }
@@ -200,6 +201,49 @@ class Planner {
     if (HasResidual(next) && next.inputs[1] == tensor) return false;
     return num_uses_[tensor] == 1 &&
            std::count(next.inputs.begin(), next.inputs.end(), tensor) == 1;
+  }
+
+  // A convolution whose residual nobody needs any more writes its output in the residual's place.
+  void PlaceOutputsInResiduals() {
+    std::vector<size_t> last_stages = LastStages();
+    for (size_t i = 0; i < plan_.stages.size(); ++i) {
+      const Step& step = plan_.StepsOf(plan_.stages[i]).back();
+      if (!HasResidual(*step.node) || !CanReplaceResidual(plan_.stages[i], step)) continue;
+      const uint32_t output = step.node->output;
+      const uint32_t root = FindRoot(placements_, step.node->inputs[1]).tensor;
+      if (last_stages[root] != i) continue;
+      last_stages[root] = last_stages[output];
+      placements_[output] = {step.node->inputs[1], 0};
+    }
+  }
+
+  // The last stage that reads or writes each root.
+  std::vector<size_t> LastStages() const {
+    std::vector<size_t> last(graph_.tensors.size(), 0);
+    for (size_t i = 0; i < plan_.stages.size(); ++i) {
+      ForEachStoredTensor(plan_.stages[i],
+                          [&](uint32_t tensor) { last[FindRoot(placements_, tensor).tensor] = i; });
+    }
+    last[FindRoot(placements_, graph_.output).tensor] = plan_.stages.size();
+    return last;
+  }
+
+  // The views are the same, no step of the stage reads the residual's memory otherwise, and blocks
+  // of channels are full, so that no kernel reads beyond what it writes (step.h).
+  bool CanReplaceResidual(const Stage& stage, const Step& step) const {
+    const uint32_t residual = step.node->inputs[1];
+    const uint32_t output = step.node->output;
+    const Root root = FindRoot(placements_, residual);
+    if (placements_[output].parent != kNone || root.channel_offset != 0 ||
+        plan_.views[residual].pixel_stride != plan_.views[output].pixel_stride ||
+        step.layout.channels_per_group % kBlockChannels != 0) {
+      return false;
+    }
+    uint32_t reads = 0;
+    ForEachStoredTensor(stage, [&](uint32_t tensor) {
+      reads += FindRoot(placements_, tensor).tensor == root.tensor ? 1 : 0;
+    });
+    return reads == 1;
   }
 
   size_t TensorBytes(uint32_t tensor) const {

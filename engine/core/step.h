@@ -40,7 +40,8 @@ struct Step {
   CodeLayout layout;                       // convolutions
   std::vector<const Tensor*> src_tensors;  // scales and zero points of the operands
   const Tensor* dst_tensor = nullptr;
-  // Views without memory while kernels are being chosen. The residual of a convolution is src[1].
+  // Views without memory while kernels are being chosen. The residual of a convolution is src[1];
+  // `dst` may be the same memory, so each of its codes is read before the output there is written.
   std::vector<TensorView> src;
   TensorView dst;
   uint32_t max_level = 0;  // convolutions: largest |level| of the layer, 1..128

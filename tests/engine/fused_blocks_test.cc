@@ -25,14 +25,15 @@ struct Block {
   uint32_t height, width;
   uint32_t expand;  // channels after the first 1x1 convolution; 0: none
   SampleConv depthwise;
-  uint32_t project;  // channels after the second; 0: none
-  bool residual = false;
-  bool pad_end = false;  // one row and column fewer before, one more after
-  uint32_t fused = 0;    // steps
+  uint32_t project;                     // channels after the second; 0: none
+  bool residual = false;                // an addition at the end
+  bool pad_end = false;                 // one row and column fewer before, one more after
+  uint32_t fused = 0;                   // steps
+  bool residual_in_projection = false;  // instead of an addition
 };
 
 // Large enough to be worth fusing; sizes that no stripe and no tile divides.
-std::vector<Block> Blocks() {
+std::vector<Block> BlocksWithAdditions() {
   return {
       {"3x3, residual", 61, 53, 96, {.kernel = 3, .pad = 1, .bits = {4, 3}}, 16, true, false, 4},
       {"3x3 / 2", 63, 61, 100, {.kernel = 3, .stride = 2, .pad = 1}, 24, false, false, 3},
@@ -88,6 +89,17 @@ std::vector<Block> Blocks() {
   };
 }
 
+std::vector<Block> Blocks() {
+  std::vector<Block> blocks = BlocksWithAdditions();
+  for (const Block& block : BlocksWithAdditions()) {
+    if (!block.residual) continue;
+    blocks.push_back(block);
+    blocks.back().residual_in_projection = true;
+    --blocks.back().fused;
+  }
+  return blocks;
+}
+
 struct BlockGraph {
   Model model;
   uint32_t output;  // tensor
@@ -100,9 +112,12 @@ BlockGraph MakeBlock(const Block& block) {
   if (block.expand != 0) x = b.Conv(x, block.expand, {.bits = {4, 2, 3}});
   x = b.DepthwiseConv(x, block.depthwise);
   if (block.project != 0) {
-    x = b.Conv(x, block.project, {.level_set = LevelSetKind::kTable, .bits = {4, 6}});
+    x = b.Conv(x, block.project,
+               {.level_set = LevelSetKind::kTable,
+                .bits = {4, 6},
+                .residual = block.residual_in_projection ? stem : kNone});
   }
-  if (block.residual) x = b.Add(stem, x);
+  if (block.residual && !block.residual_in_projection) x = b.Add(stem, x);
   const uint32_t output = x;
   ModelData data = b.Finish(b.Logits(b.GlobalAvgPool(x), 10, {.bits = {8}}));
   for (Node& node : data.graph.nodes) {
@@ -210,6 +225,7 @@ auto CountFused(const Session& session) {
 TEST_CASE("every code of a fused block's output is that of the block tensor by tensor") {
   for (const Block& block : Blocks()) {
     CAPTURE(block.name);
+    CAPTURE(block.residual_in_projection);
     const BlockGraph graph = MakeBlock(block);
     PlanOptions options;
     options.batch = 2;
@@ -306,6 +322,7 @@ TEST_CASE("several threads share positions where there are many, else columns, a
 TEST_CASE("models with fused blocks give the same bits, for every thread count and batch") {
   for (const Block& block : Blocks()) {
     CAPTURE(block.name);
+    CAPTURE(block.residual_in_projection);
     const Model model = MakeBlock(block).model;
     const std::vector<uint8_t> pixels = RandomPixels(model);
     SessionOptions options;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "engine/core/isa.h"
+#include "engine/core/plan.h"
 #include "format/model_data.h"
 #include "tests/format/sample_models.h"
 
@@ -224,6 +225,26 @@ TEST_CASE("float models run in batches that need not be full") {
   for (size_t i = 0; i < expected.size(); ++i) {
     CHECK(std::abs(many->logits()[i] - expected[i]) <= 1e-4f * largest);
   }
+}
+
+// 32x32 pixels of 64 channels, read by a convolution to 16 channels and added to what another makes
+// of these, several times over.
+TEST_CASE("an output takes the place of its residual, unless others read that later") {
+  constexpr size_t kWideBytes = size_t{32} * 32 * 64;
+  const auto arena_bytes = [](bool read_later) {
+    SampleBuilder b(/*is_float=*/false, 32, 32);
+    const uint32_t first = b.Conv(b.input(), 64);
+    uint32_t x = first;
+    for (int i = 0; i < 3; ++i) x = b.Conv(b.Conv(x, 16), 64, {.residual = x});
+    if (read_later) x = b.Add(x, first);
+    const ModelData model = b.Finish(b.Logits(b.GlobalAvgPool(x), 10));
+    const Result<Plan> plan = MakePlan(model.graph, {.height = 32, .width = 32});
+    REQUIRE(plan.ok());
+    return plan->arena_bytes;
+  };
+  CHECK(arena_bytes(false) < kWideBytes * 3 / 2);
+  CHECK(arena_bytes(true) > kWideBytes * 2);
+  CHECK(arena_bytes(true) < kWideBytes * 3 + 4096);  // the first, a sum, the last
 }
 
 }  // namespace

@@ -355,14 +355,14 @@ ModelData AllOperatorsModel(bool is_float) {
 
 ModelData ResidualModel() {
   SampleBuilder b(/*is_float=*/false, 19, 17, 3);
-  const uint32_t stem = b.Conv(b.input(), 24, {.kernel = 3, .pad = 1, .bits = {8, 5}});
+  const uint32_t stem = b.Conv(b.input(), 32, {.kernel = 3, .pad = 1, .bits = {8, 5}});
   const uint32_t inner = b.Conv(stem, 40, {.bits = {4}});
-  const uint32_t block = b.Conv(inner, 24, {.kernel = 3, .pad = 1, .residual = stem});
-  const uint32_t own = b.Conv(block, 24, {.bits = {6, 3}, .residual = block});
+  const uint32_t block = b.Conv(inner, 32, {.kernel = 3, .pad = 1, .residual = stem});
+  const uint32_t own = b.Conv(block, 32, {.bits = {6, 3}, .residual = block});
   const uint32_t expanded = b.Conv(own, 50, {.bits = {5}});
   const uint32_t depthwise = b.DepthwiseConv(expanded, {.kernel = 3, .pad = 1, .bits = {7}});
   const uint32_t projected =
-      b.Conv(depthwise, 24, {.level_set = LevelSetKind::kTable, .bits = {4}, .residual = own});
+      b.Conv(depthwise, 32, {.level_set = LevelSetKind::kTable, .bits = {4}, .residual = own});
   const uint32_t shortcut = b.Conv(projected, 36, {.stride = 2, .bits = {4}});
   const uint32_t halved = b.Conv(
       projected, 36,

@@ -155,7 +155,7 @@ const std::vector<Fault>& ResidualFaults() {
   static const std::vector<Fault> faults = {
       {"negative multiplier", [](ModelData& m) { m.graph.nodes[2].multiplier[0] = -1; }, "multiplier -1 of the residual, expected 0..32767"},
       {"multiplier beyond 15 bits", [](ModelData& m) { m.graph.nodes[2].multiplier[0] = 32768; }, "multiplier 32768 of the residual"},
-      {"residual of another shape", [](ModelData& m) { m.graph.nodes[2].inputs[1] = 2; }, "output and residual of 19x17x24 and 19x17x40"},
+      {"residual of another shape", [](ModelData& m) { m.graph.nodes[2].inputs[1] = 2; }, "output and residual of 19x17x32 and 19x17x40"},
       {"two residuals", [](ModelData& m) { m.graph.nodes[2].inputs.push_back(1); }, "3 inputs, expected 2"},
       {"residual that is made later", [](ModelData& m) { m.graph.nodes[2].inputs[1] = 4; }, "input tensor 4 is not computed before"},
       {"residual that is the output", [](ModelData& m) { m.graph.nodes[2].inputs[1] = m.graph.nodes[2].output; }, "not computed before"},

@@ -80,10 +80,13 @@ class QuantizedPatches {
     for (const uint32_t n : nodes) sums_.emplace_back(graph, graph.nodes[n]);
   }
 
-  Status Add(const Session& session, const Decisions& decisions) {
+  // `tensors`: see LoweredModel. What a convolution reads is always stored.
+  Status Add(const Session& session, std::span<const uint32_t> tensors,
+             const Decisions& decisions) {
     for (size_t i = 0; i < nodes_.size(); ++i) {
       const uint32_t tensor = graph_.nodes[nodes_[i]].inputs[0];
-      MPQ_ASSIGN_OR_RETURN(const std::vector<int16_t> codes, session.ReadTensorCodes(tensor));
+      MPQ_ASSIGN_OR_RETURN(const std::vector<int16_t> codes,
+                           session.ReadTensorCodes(tensors[tensor]));
       std::vector<float> steps(codes.begin(), codes.end());
       const auto zero_point = static_cast<float>(decisions.activations[tensor].zero_point);
       for (float& step : steps) step -= zero_point;
@@ -136,14 +139,14 @@ Status CorrectBias(const ModelData& float_model, const Calibration& calibration,
     for (uint32_t n = 0; n < graph.nodes.size(); ++n) {
       if (IsConvolution(graph.nodes[n]) && depths[n] == depth) nodes.push_back(n);
     }
-    MPQ_ASSIGN_OR_RETURN(ModelData lowered, LowerModel(float_model, decisions));
-    MPQ_ASSIGN_OR_RETURN(const Model model, Model::FromData(std::move(lowered)));
+    MPQ_ASSIGN_OR_RETURN(LoweredModel lowered, LowerModel(float_model, decisions));
+    MPQ_ASSIGN_OR_RETURN(const Model model, Model::FromData(std::move(lowered.data)));
     std::vector<QuantizedPatches> parts(kCalibrationParts, QuantizedPatches(graph, nodes));
-    MPQ_RETURN_IF_ERROR(RunIntegerModel(model, images, num_images, /*keep_tensors=*/true, threads,
-                                        /*stage=*/nullptr,
-                                        [&](uint32_t part, uint32_t, const Session& session) {
-                                          return parts[part].Add(session, decisions);
-                                        }));
+    MPQ_RETURN_IF_ERROR(
+        RunIntegerModel(model, images, num_images, /*keep_tensors=*/true, threads,
+                        /*stage=*/nullptr, [&](uint32_t part, uint32_t, const Session& session) {
+                          return parts[part].Add(session, lowered.tensors, decisions);
+                        }));
     for (uint32_t part = 1; part < kCalibrationParts; ++part) parts[0].Merge(parts[part]);
     for (size_t i = 0; i < nodes.size(); ++i) {
       MPQ_RETURN_IF_ERROR(

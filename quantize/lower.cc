@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <utility>
 
 #include "format/message.h"
 #include "quantize/passes/graph_view.h"
+#include "quantize/residuals.h"
 
 namespace mpq {
 
@@ -35,14 +37,67 @@ class Lowering {
  public:
   Lowering(const Graph& graph, const Decisions& decisions) : float_(graph), decisions_(decisions) {}
 
-  Result<Graph> Run() {
+  Result<LoweredGraph> Run() {
     result_ = float_;
+    additions_ = ChooseResiduals(float_, decisions_);
     for (uint32_t t = 0; t < result_.tensors.size(); ++t) LowerTensor(t);
+    for (uint32_t n = 0; n < result_.nodes.size(); ++n) {
+      if (additions_[n] != kNone) TakeIn(result_.nodes[additions_[n]], result_.nodes[n]);
+    }
     for (uint32_t n = 0; n < result_.nodes.size(); ++n) MPQ_RETURN_IF_ERROR(LowerNode(n));
-    return std::move(result_);
+    ReplaceAdditions();
+    std::vector<uint32_t> tensors = DropUnmadeTensors();
+    return LoweredGraph{std::move(result_), std::move(tensors)};
   }
 
  private:
+  // The convolution makes what the addition makes.
+  void TakeIn(const Node& addition, Node& conv) const {
+    const uint32_t residual = OtherOperand(addition, conv.output);
+    conv.inputs.push_back(residual);
+    conv.multiplier[0] = ResidualMultiplier(decisions_.activations[residual],
+                                            decisions_.activations[addition.output]);
+    conv.output = addition.output;
+    conv.clip_lo = addition.clip_lo;
+    conv.clip_hi = addition.clip_hi;
+  }
+
+  // A convolution runs where its addition did: its residual is computed by then.
+  void ReplaceAdditions() {
+    std::vector<uint32_t> convs(additions_.size(), kNone);
+    for (uint32_t n = 0; n < additions_.size(); ++n) {
+      if (additions_[n] != kNone) convs[additions_[n]] = n;
+    }
+    std::vector<Node> nodes;
+    for (uint32_t n = 0; n < additions_.size(); ++n) {
+      if (additions_[n] != kNone) continue;
+      nodes.push_back(std::move(result_.nodes[convs[n] == kNone ? n : convs[n]]));
+    }
+    result_.nodes = std::move(nodes);
+  }
+
+  // Of each tensor its new index, or kNone.
+  std::vector<uint32_t> DropUnmadeTensors() {
+    std::vector<uint32_t> renumbered(result_.tensors.size(), kNone);
+    std::vector<bool> made(result_.tensors.size(), false);
+    made[result_.input] = true;
+    for (const Node& node : result_.nodes) made[node.output] = true;
+    std::vector<Tensor> tensors;
+    for (uint32_t t = 0; t < renumbered.size(); ++t) {
+      if (!made[t]) continue;
+      renumbered[t] = static_cast<uint32_t>(tensors.size());
+      tensors.push_back(std::move(result_.tensors[t]));
+    }
+    for (Node& node : result_.nodes) {
+      for (uint32_t& tensor : node.inputs) tensor = renumbered[tensor];
+      node.output = renumbered[node.output];
+    }
+    result_.input = renumbered[result_.input];
+    result_.output = renumbered[result_.output];
+    result_.tensors = std::move(tensors);
+    return renumbered;
+  }
+
   void LowerTensor(uint32_t index) {
     Tensor& tensor = result_.tensors[index];
     if (index == float_.output) {
@@ -207,12 +262,13 @@ class Lowering {
 
   const Graph& float_;
   const Decisions& decisions_;
+  std::vector<uint32_t> additions_;  // per node, see ChooseResiduals
   Graph result_;
 };
 
 }  // namespace
 
-Result<Graph> LowerGraph(const Graph& graph, const Decisions& decisions) {
+Result<LoweredGraph> LowerGraph(const Graph& graph, const Decisions& decisions) {
   if (decisions.activations.size() != graph.tensors.size() ||
       decisions.layers.size() != graph.nodes.size()) {
     return Error(ErrorCode::kInvalidArgument, "decisions on ", decisions.activations.size(),
@@ -222,15 +278,16 @@ Result<Graph> LowerGraph(const Graph& graph, const Decisions& decisions) {
   return Lowering(graph, decisions).Run();
 }
 
-Result<ModelData> LowerModel(const ModelData& float_model, const Decisions& decisions) {
+Result<LoweredModel> LowerModel(const ModelData& float_model, const Decisions& decisions) {
+  MPQ_ASSIGN_OR_RETURN(LoweredGraph lowered, LowerGraph(float_model.graph, decisions));
   ModelData model;
-  MPQ_ASSIGN_OR_RETURN(model.graph, LowerGraph(float_model.graph, decisions));
+  model.graph = std::move(lowered.graph);
   model.preprocessing = float_model.preprocessing;
   model.preprocessing.input_codes =
       MakeInputCodes(float_model.preprocessing, decisions.activations[float_model.graph.input]);
   model.labels = float_model.labels;
   model.provenance = float_model.provenance;
-  return model;
+  return LoweredModel{std::move(model), std::move(lowered.tensors)};
 }
 
 std::vector<uint8_t> MakeInputCodes(const Preprocessing& preprocessing,

@@ -13,12 +13,23 @@
 
 namespace mpq {
 
-// The integer graph. Tensors and nodes keep their indices. The float graph must end with a
-// convolution (EndWithConv), whose result becomes the kS16 logits.
-Result<Graph> LowerGraph(const Graph& graph, const Decisions& decisions);
+struct LoweredGraph {
+  Graph graph;
+  // Of each float tensor the integer one; kNone where it is never stored, because a convolution
+  // takes in the addition that reads it (residuals.h).
+  std::vector<uint32_t> tensors;
+};
+
+// The float graph must end with a convolution (EndWithConv), whose result becomes the kS16 logits.
+Result<LoweredGraph> LowerGraph(const Graph& graph, const Decisions& decisions);
+
+struct LoweredModel {
+  ModelData data;
+  std::vector<uint32_t> tensors;  // as LoweredGraph's
+};
 
 // The integer model: graph, input codes, and the float model's preprocessing, labels, provenance.
-Result<ModelData> LowerModel(const ModelData& float_model, const Decisions& decisions);
+Result<LoweredModel> LowerModel(const ModelData& float_model, const Decisions& decisions);
 
 // The codes of all pixel values: [3][256] in the graph's channel order.
 std::vector<uint8_t> MakeInputCodes(const Preprocessing& preprocessing,

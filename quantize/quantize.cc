@@ -1,6 +1,7 @@
 #include "quantize/quantize.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "engine/core/float_executor.h"
 #include "format/message.h"
@@ -113,7 +114,8 @@ Result<Quantized> Quantize(ModelData float_model, const CalibrationImages& image
   Quantized result;
   result.num_equalized = decisions.equalization.count();
   AddProvenance(options, images.count, float_model.provenance);
-  MPQ_ASSIGN_OR_RETURN(result.model, LowerModel(float_model, decisions));
+  MPQ_ASSIGN_OR_RETURN(LoweredModel lowered, LowerModel(float_model, decisions));
+  result.model = std::move(lowered.data);
   MPQ_ASSIGN_OR_RETURN(result.size, MeasureSize(result.model));
   MPQ_ASSIGN_OR_RETURN(const Model model, Model::FromData(result.model));
   MPQ_ASSIGN_OR_RETURN(const std::vector<float> logits,
@@ -136,7 +138,8 @@ Result<Quantized> QuantizeDry(ModelData float_model, const QuantizeOptions& opti
                       options.seed, options.threads, Progress()}));
   Quantized result;
   AddProvenance(options, num_images, float_model.provenance);
-  MPQ_ASSIGN_OR_RETURN(result.model, LowerModel(float_model, decisions));
+  MPQ_ASSIGN_OR_RETURN(LoweredModel lowered, LowerModel(float_model, decisions));
+  result.model = std::move(lowered.data);
   MPQ_ASSIGN_OR_RETURN(result.size, MeasureSize(result.model));
   return result;
 }

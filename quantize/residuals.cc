@@ -1,0 +1,64 @@
+#include "quantize/residuals.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "format/requantize.h"
+#include "quantize/passes/graph_view.h"
+
+namespace mpq {
+
+namespace {
+
+// A requantised accumulator saturates at no less than so many codes of the output, either sign.
+constexpr double kUnsaturatedCodes = 256;
+
+// The largest |value| that a tensor can hold.
+double LargestMagnitude(const ActivationDecision& tensor) {
+  const int below = tensor.zero_point;
+  const int above = (1 << tensor.bits) - 1 - tensor.zero_point;
+  return double{tensor.scale} * std::max(below, above);
+}
+
+bool CanTakeIn(const Graph& graph, const GraphView& view, const Decisions& decisions, uint32_t conv,
+               uint32_t addition) {
+  const Node& node = graph.nodes[conv];
+  const Node& sum = graph.nodes[addition];
+  if (node.kind != OpKind::kConv || decisions.layers[conv].shifted) return false;
+  if (!std::isinf(node.clip_lo) || !std::isinf(node.clip_hi)) return false;
+  if (view.only_consumer(node.output) != addition || sum.output == graph.output) return false;
+  const ActivationDecision& dst = decisions.activations[sum.output];
+  const ActivationDecision& residual = decisions.activations[OtherOperand(sum, node.output)];
+  return LargestMagnitude(decisions.activations[node.output]) <= kUnsaturatedCodes * dst.scale &&
+         ResidualMultiplier(residual, dst) <= kMaxResidualMultiplier;
+}
+
+}  // namespace
+
+uint32_t OtherOperand(const Node& addition, uint32_t tensor) {
+  return addition.inputs[addition.inputs[0] == tensor ? 1 : 0];
+}
+
+int32_t ResidualMultiplier(const ActivationDecision& residual, const ActivationDecision& sum) {
+  constexpr double kBeyond = kMaxResidualMultiplier + 1.0;
+  const double multiplier = std::ldexp(double{residual.scale} / sum.scale, 14);
+  return static_cast<int32_t>(std::min(std::round(multiplier), kBeyond));
+}
+
+std::vector<uint32_t> ChooseResiduals(const Graph& graph, const Decisions& decisions) {
+  const GraphView view(graph);
+  std::vector<uint32_t> additions(graph.nodes.size(), kNone);
+  for (uint32_t n = 0; n < graph.nodes.size(); ++n) {
+    if (graph.nodes[n].kind != OpKind::kAdd) continue;
+    uint32_t latest = kNone;
+    for (const uint32_t tensor : graph.nodes[n].inputs) {
+      const uint32_t producer = view.producer(tensor);
+      if (producer == kNone || !CanTakeIn(graph, view, decisions, producer, n)) continue;
+      if (latest == kNone || producer > latest) latest = producer;
+    }
+    if (latest != kNone) additions[latest] = n;
+  }
+  return additions;
+}
+
+}  // namespace mpq

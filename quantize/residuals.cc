@@ -13,11 +13,24 @@ namespace {
 // A requantised accumulator saturates at no less than so many codes of the output, either sign.
 constexpr double kUnsaturatedCodes = 256;
 
-// The largest |value| that a tensor can hold.
-double LargestMagnitude(const ActivationDecision& tensor) {
-  const int below = tensor.zero_point;
-  const int above = (1 << tensor.bits) - 1 - tensor.zero_point;
-  return double{tensor.scale} * std::max(below, above);
+struct Range {
+  double lo, hi;
+};
+
+// What a tensor can hold, in units of `step`.
+Range RangeOf(const ActivationDecision& tensor, double step) {
+  const double unit = tensor.scale / step;
+  const int top = (1 << tensor.bits) - 1;
+  return {-tensor.zero_point * unit, (top - tensor.zero_point) * unit};
+}
+
+// Where the convolution saturates, the sum is beyond what is stored of it anyway.
+bool SaturatesUnseen(const Node& sum, const Range& conv, const Range& residual, const Range& stored,
+                     double step) {
+  const double lowest = std::max(stored.lo, sum.clip_lo / step);
+  const double highest = std::min(stored.hi, sum.clip_hi / step);
+  return (conv.lo >= -kUnsaturatedCodes || residual.hi - kUnsaturatedCodes <= lowest) &&
+         (conv.hi <= kUnsaturatedCodes || residual.lo + kUnsaturatedCodes >= highest);
 }
 
 bool CanTakeIn(const Graph& graph, const GraphView& view, const Decisions& decisions, uint32_t conv,
@@ -29,8 +42,9 @@ bool CanTakeIn(const Graph& graph, const GraphView& view, const Decisions& decis
   if (view.only_consumer(node.output) != addition || sum.output == graph.output) return false;
   const ActivationDecision& dst = decisions.activations[sum.output];
   const ActivationDecision& residual = decisions.activations[OtherOperand(sum, node.output)];
-  return LargestMagnitude(decisions.activations[node.output]) <= kUnsaturatedCodes * dst.scale &&
-         ResidualMultiplier(residual, dst) <= kMaxResidualMultiplier;
+  return ResidualMultiplier(residual, dst) <= kMaxResidualMultiplier &&
+         SaturatesUnseen(sum, RangeOf(decisions.activations[node.output], dst.scale),
+                         RangeOf(residual, dst.scale), RangeOf(dst, dst.scale), dst.scale);
 }
 
 }  // namespace

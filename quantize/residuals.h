@@ -15,8 +15,8 @@ namespace mpq {
 // Per node of the float graph: the addition that a convolution takes in, or kNone.
 //
 // The convolution is one that only the addition reads, without an activation in between and with
-// multipliers (not shifts) for requantisation. Its range must fit what requantisation resolves
-// before the sum saturates, and the residual's scale what its multiplier can say (requantize.h).
+// multipliers (not shifts) for requantisation. Where requantisation saturates it, no residual may
+// bring the sum back, and the residual's scale must be what its multiplier can say (requantize.h).
 // Of two convolutions the later takes in the addition, so that no tensor lives longer.
 std::vector<uint32_t> ChooseResiduals(const Graph& graph, const Decisions& decisions);
 

@@ -16,7 +16,7 @@ namespace {
 constexpr uint32_t kImages = 8;
 // XXH3-64 of the 8 images' logits as little-endian int16. To be recorded anew with the model only
 // (models/make_efficientnet_lite0.sh): the test prints what it got.
-constexpr uint64_t kExpectedLogits = 16266964519358619975u;
+constexpr uint64_t kExpectedLogits = 15544540431250934506u;
 
 // Gradients and blocks; no photograph, so that nothing is decoded or resized here.
 std::vector<uint8_t> Pattern(uint32_t height, uint32_t width) {

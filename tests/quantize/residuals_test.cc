@@ -53,12 +53,17 @@ TEST_CASE("a convolution takes in the addition that alone reads it") {
     decisions.activations[x].scale = 0.9999f;
     CHECK(!NoneChosen(graph, decisions));
   }
-  SUBCASE("not if its range is beyond what requantisation keeps before the sum") {
-    decisions.activations[conv].scale = 1.01f;
+  SUBCASE("not if a residual could bring it back from where it saturates") {
+    // Requantisation keeps -256..256 codes of the sum, and the sum has 0..255.
+    decisions.activations[conv].scale = 1.5f;
+    CHECK(!NoneChosen(graph, decisions));     // 0..382 + 0..255
+    decisions.activations[x].zero_point = 2;  // -2..253
     CHECK(NoneChosen(graph, decisions));
-    decisions.activations[conv].zero_point = 100;
+    decisions.activations[conv].zero_point = 100;  // -150..232
     CHECK(!NoneChosen(graph, decisions));
-    decisions.activations[conv].zero_point = 255;
+    decisions.activations[conv].zero_point = 200;  // -300..82
+    CHECK(!NoneChosen(graph, decisions));
+    decisions.activations[x].scale = 1.1f;  // up to 278
     CHECK(NoneChosen(graph, decisions));
   }
   SUBCASE("not if it requantises by shifts") {

@@ -34,8 +34,9 @@ class Comparison:
         try:
             step(engine, self.rows[engine.name])
         except (EngineFailure, KeyError, ValueError, OSError) as error:
-            self.rows[engine.name].failure = f"{type(error).__name__}: {error}"
-            print(f"{engine.name}: {self.rows[engine.name].failure}", file=sys.stderr)
+            reason = str(error) if isinstance(error, EngineFailure) else repr(error)
+            self.rows[engine.name].failure = f"skipped: {reason}"
+            print(f"{engine.name} {self.rows[engine.name].failure}", file=sys.stderr)
             engine.close()
 
     def _open(self, engine, row):

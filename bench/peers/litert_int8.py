@@ -1,5 +1,6 @@
 """LiteRT (TensorFlow Lite's successor) with XNNPACK on a full-integer .tflite file."""
 
+import os
 import pathlib
 import subprocess
 import tempfile
@@ -10,22 +11,30 @@ from ai_edge_litert.interpreter import Interpreter
 from peers import engine
 
 
+def _converter_versions():
+    requirements = pathlib.Path(__file__).parent.parent / "requirements_litert.txt"
+    return ", ".join(line for line in requirements.read_text().splitlines() if line[0] != "#")
+
+
 class Engine(engine.Engine):
     packages = ("ai-edge-litert",)
-    settings = {"converter": "onnx2tf 1.29.24, tensorflow 2.19.0", "weights": "int8 per channel",
+    settings = {"converter": _converter_versions(), "weights": "int8 per channel",
                 "activations": "int8", "input and output": "int8"}
     suffixes = ("litert-int8.tflite",)
 
     @classmethod
     def quantise(cls, task):
-        if not pathlib.Path(task.converter).exists():
-            raise RuntimeError(f"no converter environment at {task.converter} (--converter)")
+        converter = pathlib.Path(task.converter).absolute()
+        if not converter.exists():
+            raise RuntimeError(f"no converter environment at {converter} (--converter)")
         pixels = np.concatenate(list(task.calibration_pixels())).transpose(0, 2, 3, 1)
         with tempfile.TemporaryDirectory() as work:
             np.save(f"{work}/images.npy", pixels)
             script = pathlib.Path(__file__).with_name("convert_litert.py")
-            subprocess.run([task.converter, script, task.onnx_file, f"{work}/images.npy",
-                            cls.files(task)[0]], check=True)
+            # onnx2tf calls other programs of its environment.
+            path = f"{converter.parent}{os.pathsep}{os.environ['PATH']}"
+            subprocess.run([converter, script, task.onnx_file, f"{work}/images.npy",
+                            cls.files(task)[0]], check=True, env={**os.environ, "PATH": path})
 
     def __init__(self, task, threads):
         self._interpreter = Interpreter(str(self.files(task)[0]), num_threads=threads)

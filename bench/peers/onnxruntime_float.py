@@ -5,16 +5,10 @@ import onnxruntime
 from peers import engine
 
 
-class Engine(engine.Engine):
+class Session(engine.Engine):
+    """Runs any ONNX model."""
+
     packages = ("onnxruntime",)
-
-    @classmethod
-    def files(cls, task):
-        return [task.onnx_file]
-
-    @classmethod
-    def prepare(cls, task):
-        pass  # the float model itself
 
     def __init__(self, task, threads):
         options = onnxruntime.SessionOptions()
@@ -32,3 +26,13 @@ class Engine(engine.Engine):
 
     def logits(self):
         return self._output[0]
+
+
+class Engine(Session):
+    @classmethod
+    def files(cls, task):
+        return [task.onnx_file]
+
+    @classmethod
+    def prepare(cls, task):
+        pass  # the float model itself

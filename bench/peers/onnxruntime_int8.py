@@ -2,17 +2,13 @@
 
 import tempfile
 
-from peers import engine, onnxruntime_float
+from peers import onnxruntime_float
 
 
-class Engine(onnxruntime_float.Engine):
-    packages = ("onnxruntime",)
+class Engine(onnxruntime_float.Session):
     settings = {"format": "QDQ", "weights": "int8 per channel", "activations": "uint8",
                 "ranges": "minmax", "preprocessing": "quant_pre_process"}
     suffixes = ("onnxruntime-int8.onnx",)
-
-    files = classmethod(engine.Engine.files.__func__)
-    prepare = classmethod(engine.Engine.prepare.__func__)
 
     @classmethod
     def quantise(cls, task):

@@ -5,9 +5,11 @@ the process started; what the engines print goes to standard error. An answer wi
 failure of the command alone.
 """
 
+import ctypes
 import importlib
 import json
 import os
+import signal
 import sys
 import time
 
@@ -84,7 +86,14 @@ class Worker:
         return {"classes": classes}
 
 
+def die_with_parent():
+    """A stopped process would otherwise stay for ever."""
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
 def main():
+    die_with_parent()
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     worker = Worker()

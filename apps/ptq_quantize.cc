@@ -361,6 +361,16 @@ void AddOptions(CLI::App& app, Arguments& a) {
          },
          "minmax, percentile or mse")
       ->default_str(RangeMethodName(q.range_method));
+  app.add_option_function<std::string>(
+         "--rounding",
+         [&q](const std::string& name) {
+           const Result<Rounding> rounding = ParseRounding(name);
+           if (!rounding.ok())
+             throw CLI::ValidationError("--rounding", rounding.status().message());
+           q.rounding = *rounding;
+         },
+         "nearest or gptq (second-order, column by column)")
+      ->default_str(RoundingName(q.rounding));
   app.add_flag("--equalize,!--no-equalize", q.equalize, "even out channels between convolutions");
   app.add_option("--bias-images", q.bias_images,
                  "images to run for correcting biases layer by layer; 0: from weights alone")

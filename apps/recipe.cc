@@ -103,6 +103,8 @@ Status Parse(const Json& json, Recipe& recipe) {
   reader.Number("activation_bits", 2, 8, q.activation_bits);
   reader.Word("activation_range", ParseRangeMethod,
               [&](const std::string&, RangeMethod method) { q.range_method = method; });
+  reader.Word("rounding", ParseRounding,
+              [&](const std::string&, Rounding rounding) { q.rounding = rounding; });
   reader.Flag("equalize", q.equalize);
   reader.Number("bias_images", 0u, kManyImages, q.bias_images);
   reader.Number("images", 0u, kManyImages, recipe.images);
@@ -126,6 +128,7 @@ Json RecipeToJson(const Recipe& recipe) {
           {"last_bits", q.bit_widths.last},
           {"layers", layers},
           {"activation_bits", q.activation_bits},
+          {"rounding", RoundingName(q.rounding)},
           {"activation_range", RangeMethodName(q.range_method)},
           {"equalize", q.equalize},
           {"bias_images", q.bias_images},

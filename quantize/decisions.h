@@ -42,6 +42,9 @@ struct Decisions {
   float logit_scale = 1.0f;                     // of the kS16 output
 };
 
+// Weights that have the layer's level sets and nothing else: what BlockLevels looks at.
+Weights Description(const LayerDecision& layer);
+
 // The integer levels of a layer's codes, ohwi.
 Result<std::vector<int8_t>> LayerLevels(const Graph& graph, const Node& node,
                                         const LayerDecision& layer);

@@ -198,11 +198,7 @@ class Lowering {
       return Error(ErrorCode::kInvalidArgument, "layer '", node.name, "': bits of ",
                    layer.block_bits.size(), " blocks, expected ", layout.blocks());
     }
-    Weights description;
-    description.level_set = layer.level_set;
-    description.block_bits = layer.block_bits;
-    description.block_shapes = layer.block_shapes;
-    description.tables = layer.tables;
+    const Weights description = Description(layer);
     std::vector<uint8_t> zero_codes;
     for (uint32_t block = 0; block < layout.blocks(); ++block) {
       MPQ_ASSIGN_OR_RETURN(const Levels levels, BlockLevels(description, block));

@@ -18,6 +18,7 @@
 #include "quantize/decisions.h"
 #include "quantize/passes/equalize.h"
 #include "quantize/progress.h"
+#include "quantize/rounding/input_moments.h"
 
 namespace mpq {
 
@@ -26,7 +27,8 @@ struct MethodInput {
   const Graph& graph;  // float, after the passes
   const Equalization& equalization;
   const Calibration* calibration;  // nullptr in a dry run: decide on sizes, values do not matter
-  const BitWidths& bit_widths;     // what the user asked for
+  std::span<const InputMoments> moments;  // per node; empty if nothing measured them
+  const BitWidths& bit_widths;            // what the user asked for
   uint64_t seed;
   uint32_t threads;
   const Progress& progress;

@@ -18,6 +18,7 @@
 #include "quantize/passes/prune.h"
 #include "quantize/passes/simplify.h"
 #include "quantize/passes/split_concat.h"
+#include "quantize/rounding/layers.h"
 
 namespace mpq {
 
@@ -62,6 +63,7 @@ void AddProvenance(const QuantizeOptions& options, uint32_t num_images, Provenan
     settings += Message(" layer='", layer.pattern, "'=", layer.bits);
   }
   settings += Message(" activation-bits=", options.activation_bits,
+                      " rounding=", RoundingName(options.rounding),
                       " activation-range=", RangeMethodName(options.range_method),
                       " equalize=", static_cast<int>(options.equalize),
                       " bias-images=", options.bias_images, " seed=", options.seed);
@@ -74,6 +76,17 @@ void AddProvenance(const QuantizeOptions& options, uint32_t num_images, Provenan
 }
 
 }  // namespace
+
+const char* RoundingName(Rounding rounding) {
+  return rounding == Rounding::kNearest ? "nearest" : "gptq";
+}
+
+Result<Rounding> ParseRounding(std::string_view name) {
+  for (const Rounding rounding : {Rounding::kNearest, Rounding::kGptq}) {
+    if (name == RoundingName(rounding)) return rounding;
+  }
+  return Error(ErrorCode::kInvalidArgument, "rounding '", name, "', expected nearest or gptq");
+}
 
 void PrepareFloatModel(ModelData& model) { Simplify(model.graph); }
 
@@ -102,9 +115,20 @@ Result<Quantized> Quantize(ModelData float_model, const CalibrationImages& image
   decisions.activations = DecideActivations(graph, float_model.preprocessing, calibration,
                                             options.activation_bits, options.range_method);
   decisions.logit_scale = LogitScale(calibration);
+  std::vector<InputMoments> moments;
+  if (options.rounding == Rounding::kGptq) {
+    MPQ_ASSIGN_OR_RETURN(moments, MeasureInputMoments(graph, float_model.preprocessing, images,
+                                                      decisions.equalization, options.seed,
+                                                      options.threads, progress));
+  }
   MPQ_ASSIGN_OR_RETURN(decisions.layers, method->Decide({graph, decisions.equalization,
-                                                         &calibration, options.bit_widths,
+                                                         &calibration, moments, options.bit_widths,
                                                          options.seed, options.threads, progress}));
+  if (options.rounding == Rounding::kGptq) {
+    MPQ_RETURN_IF_ERROR(RoundLayers(graph, decisions.equalization, moments, options.threads,
+                                    progress, decisions.layers));
+    moments = {};
+  }
   MPQ_RETURN_IF_ERROR(CorrectBiasForWeights(graph, calibration, decisions));
   if (options.bias_images > 0) {
     MPQ_RETURN_IF_ERROR(CorrectBias(float_model, calibration, images, options.bias_images,
@@ -132,10 +156,14 @@ Result<Quantized> QuantizeDry(ModelData float_model, const QuantizeOptions& opti
   const Graph& graph = float_model.graph;
   Decisions decisions;
   decisions.activations.resize(graph.tensors.size());
-  MPQ_ASSIGN_OR_RETURN(
-      decisions.layers,
-      method->Decide({graph, decisions.equalization, /*calibration=*/nullptr, options.bit_widths,
-                      options.seed, options.threads, Progress()}));
+  MPQ_ASSIGN_OR_RETURN(decisions.layers, method->Decide({graph,
+                                                         decisions.equalization,
+                                                         /*calibration=*/nullptr,
+                                                         {},
+                                                         options.bit_widths,
+                                                         options.seed,
+                                                         options.threads,
+                                                         Progress()}));
   Quantized result;
   AddProvenance(options, num_images, float_model.provenance);
   MPQ_ASSIGN_OR_RETURN(LoweredModel lowered, LowerModel(float_model, decisions));

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "format/model_data.h"
 #include "mpq/status.h"
@@ -16,10 +17,19 @@
 
 namespace mpq {
 
+// How weights become levels.
+enum class Rounding : uint8_t {
+  kNearest,  // each by itself
+  kGptq,     // together with what the layer's inputs have in common (rounding/rows.h)
+};
+const char* RoundingName(Rounding rounding);
+Result<Rounding> ParseRounding(std::string_view name);
+
 struct QuantizeOptions {
   std::string method = "uniform";
   BitWidths bit_widths;
   int activation_bits = 8;  // 2..8
+  Rounding rounding = Rounding::kGptq;
   RangeMethod range_method = RangeMethod::kSquaredError;
   // Measured on MobileNets and EfficientNet-Lite0: with per-channel weight scales, equalising costs
   // accuracy at 8 and 6 activation bits (scales from channel ranges clip images beyond them) and

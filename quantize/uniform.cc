@@ -10,22 +10,38 @@ namespace mpq {
 
 namespace {
 
-// One layer's weights, a row per output channel.
+// One layer's weights, a row per output channel, and the variance of every weight's input, which is
+// what an error in it costs (empty: unknown).
 struct Rows {
   std::vector<float> values;
   size_t row_values = 0;
+  std::vector<float> variances;  // [groups][row_values]
+  uint32_t group_rows = 0;
 
   std::span<const float> row(uint32_t channel) const {
     return std::span(values).subspan(channel * row_values, row_values);
   }
+  std::span<const float> importance(uint32_t channel) const {
+    if (variances.empty()) return {};
+    return std::span(variances).subspan(channel / group_rows * row_values, row_values);
+  }
   uint32_t count() const { return static_cast<uint32_t>(values.size() / row_values); }
 };
+
+void SetVariances(const InputMoments& moments, Rows& rows) {
+  rows.group_rows = rows.count() / moments.groups;
+  for (uint32_t g = 0; g < moments.groups; ++g) {
+    for (uint32_t i = 0; i < moments.size; ++i) {
+      rows.variances.push_back(moments.group(g)[size_t{i} * (moments.size + 1)]);
+    }
+  }
+}
 
 double BestError(const Rows& rows, const Levels& levels) {
   double error = 0;
   for (uint32_t c = 0; c < rows.count(); ++c) {
-    const double scale = ChooseWeightScale(rows.row(c), {}, levels);
-    error += WeightError(rows.row(c), {}, levels, scale > 0 ? scale : 1.0);
+    const double scale = ChooseWeightScale(rows.row(c), rows.importance(c), levels);
+    error += WeightError(rows.row(c), rows.importance(c), levels, scale > 0 ? scale : 1.0);
   }
   return error;
 }
@@ -56,7 +72,7 @@ class UniformMethod final : public Method {
     MPQ_RETURN_IF_ERROR(ParallelFor(
         input.threads, static_cast<uint32_t>(layers.size()), [&](uint32_t n, uint32_t) -> Status {
           if (IsConvolution(input.graph.nodes[n])) {
-            MPQ_ASSIGN_OR_RETURN(layers[n], DecideLayer(input, input.graph.nodes[n], bits[n]));
+            MPQ_ASSIGN_OR_RETURN(layers[n], DecideLayer(input, n, bits[n]));
           }
           stage.Step();
           return Status();
@@ -65,10 +81,12 @@ class UniformMethod final : public Method {
   }
 
  private:
-  static Result<LayerDecision> DecideLayer(const MethodInput& input, const Node& node, int bits) {
+  static Result<LayerDecision> DecideLayer(const MethodInput& input, uint32_t index, int bits) {
+    const Node& node = input.graph.nodes[index];
     Rows rows;
     rows.values = EffectiveWeights(input.graph, node, input.equalization);
     rows.row_values = rows.values.size() / input.graph.weights[node.weights].out_channels;
+    if (!input.moments.empty()) SetVariances(input.moments[index], rows);
     LayerDecision layer;
     MPQ_ASSIGN_OR_RETURN(const Levels levels, ChooseLevels(rows, bits, layer));
     const CodeLayout layout = MakeCodeLayout(input.graph, node);
@@ -76,7 +94,7 @@ class UniformMethod final : public Method {
     layer.codes.resize(rows.values.size());
     layer.bias = EffectiveBias(input.graph, node, input.equalization);
     for (uint32_t c = 0; c < rows.count(); ++c) {
-      const double scale = ChooseWeightScale(rows.row(c), {}, levels);
+      const double scale = ChooseWeightScale(rows.row(c), rows.importance(c), levels);
       layer.scales.push_back(scale > 0 ? scale : 1.0);
       EncodeWeights(rows.row(c), levels, scale,
                     std::span(layer.codes).subspan(c * rows.row_values, rows.row_values));

@@ -5,30 +5,11 @@
 #include <limits>
 #include <vector>
 
+#include "quantize/nearest_level.h"
+
 namespace mpq {
 
 namespace {
-
-// Nearest levels, by arithmetic where the levels are consecutive integers.
-class Rounder {
- public:
-  explicit Rounder(const Levels& levels)
-      : levels_(levels),
-        lo_(levels.level[0]),
-        hi_(levels.level[levels.count - 1]),
-        consecutive_(hi_ - lo_ + 1 == static_cast<float>(levels.count)) {}
-
-  float Nearest(float x) const {
-    if (!consecutive_) return levels_.level[levels_.NearestCode(x)];
-    // Ties to the smaller level, as NearestCode has it.
-    return std::clamp(std::ceil(x - 0.5f), lo_, hi_);
-  }
-
- private:
-  const Levels& levels_;
-  float lo_, hi_;
-  bool consecutive_;
-};
 
 // For the nearest levels q at `scale`: the error, the scale that fits these q best, and the error
 // there (an upper bound: weights may then have nearer levels).
@@ -39,13 +20,13 @@ struct Fit {
 };
 
 Fit FitScale(std::span<const float> weights, std::span<const float> importance,
-             const Rounder& rounder, double scale) {
+             const NearestLevel& nearest, double scale) {
   const float inverse = static_cast<float>(1.0 / scale);
   double error = 0;
   double wq = 0;
   double qq = 0;
   for (size_t i = 0; i < weights.size(); ++i) {
-    const double q = rounder.Nearest(weights[i] * inverse);
+    const double q = nearest(weights[i] * inverse);
     const double h = importance.empty() ? 1.0 : importance[i];
     const double difference = weights[i] - scale * q;
     error += h * difference * difference;
@@ -78,7 +59,7 @@ Grid MakeGrid(size_t num_weights, uint32_t num_levels) {
 
 double WeightError(std::span<const float> weights, std::span<const float> importance,
                    const Levels& levels, double scale) {
-  return FitScale(weights, importance, Rounder(levels), scale).error;
+  return FitScale(weights, importance, NearestLevel(levels), scale).error;
 }
 
 double ChooseWeightScale(std::span<const float> weights, std::span<const float> importance,
@@ -92,11 +73,11 @@ double ChooseWeightScale(std::span<const float> weights, std::span<const float> 
     if (w < 0 && lo < 0) full = std::max(full, w / lo);
   }
   if (full < kLeastScale) return 0;
-  const Rounder rounder(levels);
+  const NearestLevel nearest(levels);
   const Grid grid = MakeGrid(weights.size(), levels.count);
   Fit best{0, full, std::numeric_limits<double>::infinity()};
   const auto consider = [&](double scale) {
-    const Fit fit = FitScale(weights, importance, rounder, scale);
+    const Fit fit = FitScale(weights, importance, nearest, scale);
     if (fit.best_error >= best.best_error) return false;
     best = fit;
     return true;
@@ -113,15 +94,11 @@ double ChooseWeightScale(std::span<const float> weights, std::span<const float> 
 
 void EncodeWeights(std::span<const float> weights, const Levels& levels, double scale,
                    std::span<uint8_t> codes) {
-  const Rounder rounder(levels);
-  std::array<uint8_t, 256> code_of_level{};  // by level + 128
-  for (uint32_t code = 0; code < levels.count; ++code) {
-    code_of_level[static_cast<size_t>(levels.level[code] + 128)] = static_cast<uint8_t>(code);
-  }
+  const NearestLevel nearest(levels);
+  const CodeOfLevel code(levels);
   const float inverse = scale > 0 ? static_cast<float>(1.0 / scale) : 0.0f;
   for (size_t i = 0; i < weights.size(); ++i) {
-    const float level = rounder.Nearest(weights[i] * inverse);
-    codes[i] = code_of_level[static_cast<size_t>(static_cast<int>(level) + 128)];
+    codes[i] = code(nearest(weights[i] * inverse));
   }
 }
 

@@ -67,7 +67,7 @@ Lowered LowerForTest(Graph graph, int activation_bits, int weight_bits, bool equ
   const auto method = MakeMethod("uniform");
   REQUIRE(method.ok());
   auto layers = (*method)->Decide(
-      {float_model.graph, decisions.equalization, &*calibration, widths, 1, 1, Progress()});
+      {float_model.graph, decisions.equalization, &*calibration, {}, widths, 1, 1, Progress()});
   REQUIRE_MESSAGE(layers.ok(), layers.status().message());
   decisions.layers = *std::move(layers);
   auto lowered = LowerModel(float_model, decisions);

@@ -44,6 +44,7 @@ Model QuantizedModel(const std::string& path, int weight_bits) {
   QuantizeOptions options;
   options.bit_widths.weights = weight_bits;
   options.bit_widths.first = 8;
+  options.rounding = Rounding::kNearest;  // what matters here is that the codes are real
   options.threads = 2;
   Result<Quantized> quantized = Quantize(std::move(data), images, options, Progress());
   REQUIRE_MESSAGE(quantized.ok(), quantized.status().message());

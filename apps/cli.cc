@@ -56,6 +56,20 @@ void PrintJson(const nlohmann::ordered_json& json) {
   fmt::print("{}\n", json.dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
 }
 
+std::string Describe(const MemoryPlan& plan) {
+  return fmt::format(
+      "arena {} bytes (at least {}), scratch {} bytes x {} thread{}, together {} bytes",
+      plan.arena_bytes, plan.arena_lower_bound, plan.scratch_bytes, plan.threads,
+      plan.threads == 1 ? "" : "s", plan.total());
+}
+
+nlohmann::ordered_json MemoryPlanJson(const MemoryPlan& plan) {
+  return {{"arena_bytes", plan.arena_bytes},
+          {"arena_lower_bound", plan.arena_lower_bound},
+          {"scratch_bytes_per_thread", plan.scratch_bytes},
+          {"threads", plan.threads}};
+}
+
 void AddThreadsOption(CLI::App& app, uint32_t& threads) {
   app.add_option("--threads", threads, "threads to run with")
       ->check(CLI::Range(1, 256))

@@ -33,6 +33,10 @@ int ExitCode(const CLI::App& app, const Status& status);
 // cannot say them.
 void PrintJson(const nlohmann::ordered_json& json);
 
+// "arena 401408 bytes (at least 401408), scratch 100 bytes x 2 threads, together 401608 bytes".
+std::string Describe(const MemoryPlan& plan);
+nlohmann::ordered_json MemoryPlanJson(const MemoryPlan& plan);
+
 // --threads, --isa, --input HxW and --memory-limit SIZE, checked while parsing.
 void AddThreadsOption(CLI::App& app, uint32_t& threads);
 void AddIsaOption(CLI::App& app, std::string& isa);

@@ -256,7 +256,7 @@ Result<ModelFacts> InspectModel(const Model& model, const std::string& path, uin
   options.width = width;
   const Result<Session> session = Session::Create(model, options);
   if (session.ok()) {
-    facts.activation_bytes = session->memory_bytes();
+    facts.memory = session->memory_plan();
   } else {
     facts.activation_error = session.status().message();
   }

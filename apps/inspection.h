@@ -9,6 +9,7 @@
 
 #include "format/shape.h"
 #include "mpq/model.h"
+#include "mpq/session.h"
 #include "mpq/status.h"
 
 namespace mpq {
@@ -40,8 +41,8 @@ struct ModelFacts {
   LayerFacts total;           // sums; name, kind, output have no meaning
   uint64_t nominal_bits = 0;  // of all weights
   uint64_t file_bytes = 0;
-  uint64_t activation_bytes = 0;  // arena and scratch of a session with one thread, one image
-  std::string activation_error;   // why there is no such session here
+  MemoryPlan memory;             // of a session with one thread, one image
+  std::string activation_error;  // why there is no such session here
 };
 
 // `path` is the model's file; height and width, if not 0, replace the nominal input size.

@@ -104,7 +104,7 @@ void PrintTotals(const ModelFacts& facts) {
   fmt::print("MACs           {:.3f} M\nBOPs           {:.3f} G\n",
              static_cast<double>(total.macs) / 1e6, total.bops / 1e9);
   if (facts.activation_error.empty()) {
-    fmt::print("activations    {} bytes with one thread and one image\n", facts.activation_bytes);
+    fmt::print("activations    {}, with one thread and one image\n", Describe(facts.memory));
   } else {
     fmt::print("activations    unknown: {}\n", facts.activation_error);
   }
@@ -174,7 +174,10 @@ Json ToJson(const Arguments& arguments, const Model& model, const ModelFacts& fa
                {"side_bytes", facts.total.side_bytes},
                {"macs", facts.total.macs},
                {"bops", facts.total.bops}};
-  if (facts.activation_error.empty()) json["activation_bytes"] = facts.activation_bytes;
+  if (facts.activation_error.empty()) {
+    json["activation_bytes"] = facts.memory.total();
+    json["memory_plan"] = MemoryPlanJson(facts.memory);
+  }
   json["sections"] = std::move(sections);
   json["layers"] = std::move(layers);
   return json;

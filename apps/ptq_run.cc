@@ -87,6 +87,10 @@ class Classifier {
     result.decode_ms = MillisecondsSince(start);
     if (!session_) {
       MPQ_ASSIGN_OR_RETURN(session_, Session::Create(model_, arguments_.session));
+      if (arguments_.session.profile && !arguments_.json) {
+        fmt::print("memory plan: {}\n", Describe(session_->memory_plan()));
+        std::fflush(stdout);  // before the run
+      }
     }
     const Clock::time_point ready = Clock::now();
     MPQ_RETURN_IF_ERROR(session_->Run(input.rgb));
@@ -215,6 +219,7 @@ Json SummaryJson(const Classifier& classifier, const Arguments& arguments, doubl
     json["isa"] = session.isa();
     json["input"] = {session.height(), session.width()};
     json["activation_bytes"] = session.memory_bytes();
+    json["memory_plan"] = MemoryPlanJson(session.memory_plan());
     if (arguments.session.profile) json["profile"] = ProfileJson(session);
   }
   json["peak_memory_bytes"] = PeakMemory();

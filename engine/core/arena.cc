@@ -5,8 +5,17 @@
 
 namespace mpq {
 
+namespace {
+
+constexpr size_t kAlignment = 64;
+
+size_t RoundedBytes(const ArenaBuffer& buffer) {
+  return (buffer.bytes + kAlignment - 1) / kAlignment * kAlignment;
+}
+
+}  // namespace
+
 size_t PlaceBuffers(std::span<ArenaBuffer> buffers) {
-  constexpr size_t kAlignment = 64;
   std::vector<uint32_t> order(buffers.size());
   std::iota(order.begin(), order.end(), 0u);
   std::stable_sort(order.begin(), order.end(),
@@ -16,14 +25,13 @@ size_t PlaceBuffers(std::span<ArenaBuffer> buffers) {
   std::vector<const ArenaBuffer*> placed;  // ascending by offset
   for (const uint32_t index : order) {
     ArenaBuffer& buffer = buffers[index];
-    const size_t bytes = (buffer.bytes + kAlignment - 1) / kAlignment * kAlignment;
+    const size_t bytes = RoundedBytes(buffer);
     size_t offset = 0;
     for (const ArenaBuffer* other : placed) {
       const bool meet = other->first <= buffer.last && buffer.first <= other->last;
       if (!meet) continue;
       if (offset + bytes <= other->offset) break;
-      const size_t end = other->offset + (other->bytes + kAlignment - 1) / kAlignment * kAlignment;
-      offset = std::max(offset, end);
+      offset = std::max(offset, other->offset + RoundedBytes(*other));
     }
     buffer.offset = offset;
     total = std::max(total, offset + bytes);
@@ -33,6 +41,18 @@ size_t PlaceBuffers(std::span<ArenaBuffer> buffers) {
     placed.insert(at, &buffer);
   }
   return total;
+}
+
+size_t LargestLiveBytes(std::span<const ArenaBuffer> buffers) {
+  size_t largest = 0;
+  for (const ArenaBuffer& start : buffers) {  // the sum only grows where a buffer begins
+    size_t live = 0;
+    for (const ArenaBuffer& b : buffers) {
+      if (b.first <= start.first && start.first <= b.last) live += RoundedBytes(b);
+    }
+    largest = std::max(largest, live);
+  }
+  return largest;
 }
 
 }  // namespace mpq

@@ -21,6 +21,9 @@ struct ArenaBuffer {
 // size" of Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net Inference", 2020.
 size_t PlaceBuffers(std::span<ArenaBuffer> buffers);
 
+// The most bytes that are alive at a time: no block can be smaller.
+size_t LargestLiveBytes(std::span<const ArenaBuffer> buffers);
+
 }  // namespace mpq
 
 #endif  // MPQ_ENGINE_CORE_ARENA_H_

@@ -63,7 +63,8 @@ class FloatSession final : public SessionImpl {
     return Error(ErrorCode::kInvalidArgument, "a float model has no codes");
   }
 
-  uint64_t memory_bytes() const override { return memory_bytes_; }
+  // oneDNN's own memory is not in it.
+  MemoryPlan memory_plan() const override { return {memory_bytes_, memory_bytes_, 0, 1}; }
   std::string isa() const override { return FloatBackendDescription(); }
   const std::vector<StepInfo>& steps() const override { return infos_; }
 

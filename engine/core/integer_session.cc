@@ -69,7 +69,9 @@ class IntegerSession final : public SessionImpl {
     return reals;
   }
 
-  uint64_t memory_bytes() const override { return plan_.arena_bytes + ScratchBytes(); }
+  MemoryPlan memory_plan() const override {
+    return {plan_.arena_bytes, plan_.arena_lower_bound, scratch_stride_, options_.threads};
+  }
   std::string isa() const override { return std::string(IsaName(isa_)); }
   const std::vector<StepInfo>& steps() const override { return infos_; }
 
@@ -78,7 +80,6 @@ class IntegerSession final : public SessionImpl {
       : model_(model), options_(options) {}
 
   const Graph& graph() const { return model_.data().graph; }
-  size_t ScratchBytes() const { return scratch_stride_ * options_.threads; }
 
   Status Prepare() {
     MPQ_ASSIGN_OR_RETURN(isa_, options_.isa.empty() ? DefaultIsa() : ParseIsa(options_.isa));
@@ -87,9 +88,9 @@ class IntegerSession final : public SessionImpl {
                                    isa_,           options_.keep_tensors};
     MPQ_ASSIGN_OR_RETURN(plan_, MakePlan(graph(), plan_options));
     scratch_stride_ = (plan_.scratch_bytes + 63) / 64 * 64;
-    MPQ_RETURN_IF_ERROR(CheckMemoryLimit(memory_bytes(), options_.memory_limit));
+    MPQ_RETURN_IF_ERROR(CheckMemoryLimit(memory_plan().total(), options_.memory_limit));
     MPQ_ASSIGN_OR_RETURN(arena_, AlignedMemory::Allocate(plan_.arena_bytes));
-    MPQ_ASSIGN_OR_RETURN(scratch_, AlignedMemory::Allocate(ScratchBytes()));
+    MPQ_ASSIGN_OR_RETURN(scratch_, AlignedMemory::Allocate(scratch_stride_ * options_.threads));
     plan_.Bind(arena_.data());
     const size_t num_logits = size_t{options_.batch} * model_.num_classes();
     logits_.resize(num_logits);

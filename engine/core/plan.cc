@@ -306,6 +306,7 @@ class Planner {
       }
     }
     plan_.arena_bytes = PlaceBuffers(buffers);
+    plan_.arena_lower_bound = LargestLiveBytes(buffers);
     plan_.view_offsets.resize(num_tensors);
     for (uint32_t i = 0; i < num_tensors; ++i) {
       const Root root = FindRoot(placements_, i);

@@ -41,6 +41,7 @@ struct Plan {
   std::vector<size_t> view_offsets;  // where each lies in the arena, in bytes
   std::vector<uint64_t> macs;        // of one image, per step
   size_t arena_bytes = 0;
+  size_t arena_lower_bound = 0;  // of any placement of the same tensors
   size_t scratch_bytes = 0;  // per thread
 
   std::span<const Step> StepsOf(const Stage& stage) const {

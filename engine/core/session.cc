@@ -102,7 +102,8 @@ Result<std::vector<int16_t>> Session::ReadTensorCodes(uint32_t tensor) const {
 uint32_t Session::height() const { return state_->options.height; }
 uint32_t Session::width() const { return state_->options.width; }
 uint32_t Session::batch() const { return state_->options.batch; }
-uint64_t Session::memory_bytes() const { return state_->impl->memory_bytes(); }
+MemoryPlan Session::memory_plan() const { return state_->impl->memory_plan(); }
+uint64_t Session::memory_bytes() const { return memory_plan().total(); }
 std::string Session::isa() const { return state_->impl->isa(); }
 const std::vector<StepInfo>& Session::steps() const { return state_->impl->steps(); }
 

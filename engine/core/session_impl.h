@@ -21,7 +21,7 @@ class SessionImpl {
   virtual std::span<const int16_t> integer_logits() const = 0;
   virtual Result<std::vector<float>> ReadTensor(uint32_t tensor) const = 0;
   virtual Result<std::vector<int16_t>> ReadTensorCodes(uint32_t tensor) const = 0;
-  virtual uint64_t memory_bytes() const = 0;
+  virtual MemoryPlan memory_plan() const = 0;
   virtual std::string isa() const = 0;
   virtual const std::vector<StepInfo>& steps() const = 0;
 };

@@ -35,6 +35,16 @@ struct StepInfo {
   std::string fused;                  // "step 1 of 3, stripes of 4 rows", or empty
 };
 
+// What a session allocates for activations, before it runs.
+struct MemoryPlan {
+  uint64_t arena_bytes = 0;        // tensors that are in memory
+  uint64_t arena_lower_bound = 0;  // the most of them that is needed at a time
+  uint64_t scratch_bytes = 0;      // of one thread: decoded weights, rows of fused blocks
+  uint32_t threads = 1;
+
+  uint64_t total() const { return arena_bytes + scratch_bytes * threads; }
+};
+
 class Session {
  public:
   static Result<Session> Create(const Model& model, const SessionOptions& options = {});
@@ -61,7 +71,8 @@ class Session {
   uint32_t height() const;
   uint32_t width() const;
   uint32_t batch() const;
-  // Bytes of activations and scratch this session holds, all allocated by Create.
+  // Activations and scratch this session holds, all allocated by Create, and their sum in bytes.
+  MemoryPlan memory_plan() const;
   uint64_t memory_bytes() const;
   // Name of the instruction set in use; float models: of the float backend.
   std::string isa() const;

@@ -18,6 +18,7 @@ bool Overlap(const ArenaBuffer& a, const ArenaBuffer& b) {
 TEST_CASE("a chain of tensors takes two neighbours' memory") {
   std::vector<ArenaBuffer> buffers{{640, 0, 1}, {1280, 1, 2}, {640, 2, 3}, {128, 3, 4}};
   CHECK(PlaceBuffers(buffers) == 640 + 1280);
+  CHECK(LargestLiveBytes(buffers) == 640 + 1280);
 }
 
 TEST_CASE("buffers that live together never overlap") {
@@ -37,6 +38,8 @@ TEST_CASE("buffers that live together never overlap") {
       needed = std::max(needed, live);
     }
     CHECK(total >= needed);
+    CHECK(LargestLiveBytes(buffers) >= needed);  // multiples of the alignment
+    CHECK(LargestLiveBytes(buffers) <= total);
     for (size_t i = 0; i < buffers.size(); ++i) {
       CHECK(buffers[i].offset % 64 == 0);
       CHECK(buffers[i].offset + buffers[i].bytes <= total);

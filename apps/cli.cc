@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "engine/core/isa.h"
+#include "engine/core/no_throw.h"
 #include "format/message.h"
 
 namespace mpq {
@@ -23,6 +24,14 @@ T ValueOrThrow(const char* option, Result<T> result) {
 }
 
 }  // namespace
+
+int RunTool(const char* name, int (*tool_main)(int argc, char** argv), int argc, char** argv) {
+  const Result<int> code =
+      WithoutThrowing(name, [&] { return Result<int>(tool_main(argc, argv)); });
+  if (code.ok()) return *code;
+  std::fprintf(stderr, "%s\n", code.status().message().c_str());
+  return kExitFailure;
+}
 
 void SetUpApp(CLI::App& app, const char* examples) {
   app.footer(examples);

@@ -16,6 +16,9 @@ inline constexpr int kExitOk = 0;
 inline constexpr int kExitFailure = 1;  // the operation failed
 inline constexpr int kExitUsage = 2;    // the command line has no meaning
 
+// Calls the tool's own main. Running out of memory is an error like any other.
+int RunTool(const char* name, int (*tool_main)(int argc, char** argv), int argc, char** argv);
+
 // Name, description, examples after the options, --version.
 void SetUpApp(CLI::App& app, const char* examples);
 

@@ -154,4 +154,4 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace mpq
 
-int main(int argc, char** argv) { return mpq::Main(argc, argv); }
+int main(int argc, char** argv) { return mpq::RunTool("ptq-eval", mpq::Main, argc, argv); }

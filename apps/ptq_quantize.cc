@@ -483,4 +483,4 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace mpq
 
-int main(int argc, char** argv) { return mpq::Main(argc, argv); }
+int main(int argc, char** argv) { return mpq::RunTool("ptq-quantize", mpq::Main, argc, argv); }

@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <atomic>
+#include <exception>
 #include <mutex>
 #include <thread>
 #include <vector>
+
+#include "engine/core/no_throw.h"
 
 namespace mpq {
 
@@ -19,7 +22,8 @@ class Loop {
     while (!failed_) {
       const uint32_t index = next_++;
       if (index >= count_) return;
-      Status status = f_(index, thread);
+      // An exception would end the program.
+      Status status = WithoutThrowing("parallel loop", [&] { return f_(index, thread); });
       if (!status.ok()) Fail(index, std::move(status));
     }
   }
@@ -52,8 +56,11 @@ Status ParallelFor(uint32_t threads, uint32_t count,
   Loop loop(count, f);
   std::vector<std::jthread> workers;
   const uint32_t useful = std::min(std::max(threads, 1u), std::max(count, 1u));
-  for (uint32_t thread = 1; thread < useful; ++thread) {
-    workers.emplace_back([&loop, thread] { loop.Work(thread); });
+  try {
+    for (uint32_t thread = 1; thread < useful; ++thread) {
+      workers.emplace_back([&loop, thread] { loop.Work(thread); });
+    }
+  } catch (const std::exception&) {  // no more threads: those that run do the work
   }
   loop.Work(0);
   workers.clear();  // joins

@@ -4,6 +4,8 @@
 #include <utility>
 
 #include "engine/core/float_executor.h"
+#include "engine/core/no_throw.h"
+#include "engine/core/plan.h"
 #include "engine/core/session_impl.h"
 #include "engine/core/thread_pool.h"
 #include "format/message.h"
@@ -32,7 +34,10 @@ class FloatSession final : public SessionImpl {
     Context context{this, pixels};
     const auto loop = [](void* opaque, uint32_t first, uint32_t last, uint32_t) {
       const Context& c = *static_cast<const Context*>(opaque);
-      for (uint32_t part = first; part < last; ++part) c.session->RunPart(part, c.pixels);
+      for (uint32_t part = first; part < last; ++part) {
+        c.session->parts_[part].status =
+            WithoutThrowing("float inference", [&] { return c.session->RunPart(part, c.pixels); });
+      }
     };
     const uint32_t parts = (n + images_per_part_ - 1) / images_per_part_;
     pool_.Run(parts, loop, &context);
@@ -81,13 +86,7 @@ class FloatSession final : public SessionImpl {
   const Graph& graph() const { return model_.data().graph; }
 
   Status Prepare() {
-    MPQ_ASSIGN_OR_RETURN(shapes_, InferShapes(graph(), options_.height, options_.width));
-    const Shape& out = shapes_[graph().output];
-    if (out.height != 1 || out.width != 1) {
-      return Error(ErrorCode::kInvalidArgument, "an input of ", options_.height, "x",
-                   options_.width, " gives ", out.height, "x", out.width,
-                   " vectors of logits, not one");
-    }
+    MPQ_ASSIGN_OR_RETURN(shapes_, InferShapesToLogits(graph(), options_.height, options_.width));
     for (const Shape& shape : shapes_) memory_bytes_ += shape.num_values() * 4 * options_.batch;
     MPQ_RETURN_IF_ERROR(CheckMemoryLimit(memory_bytes_, options_.memory_limit));
     const uint32_t num_parts = std::min(options_.threads, options_.batch);
@@ -117,21 +116,17 @@ class FloatSession final : public SessionImpl {
   }
 
   // The part's images of `pixels`; a part that is not full computes what is left from before.
-  void RunPart(uint32_t index, std::span<const uint8_t> pixels) {
+  Status RunPart(uint32_t index, std::span<const uint8_t> pixels) {
     Part& part = parts_[index];
     const size_t first = size_t{index} * images_per_part_ * image_values_;
     const size_t count = std::min(part.src.size(), pixels.size() - first);
     Normalize(pixels.subspan(first, count), part.src.data());
-    part.status = part.executor->Run(part.src);
-    if (!part.status.ok()) return;
-    const Result<std::span<const float>> read = part.executor->Read(graph().output);
-    if (!read.ok()) {
-      part.status = read.status();
-      return;
-    }
+    MPQ_RETURN_IF_ERROR(part.executor->Run(part.src));
+    MPQ_ASSIGN_OR_RETURN(const std::span<const float> read, part.executor->Read(graph().output));
     const size_t at = size_t{index} * images_per_part_ * model_.num_classes();
-    const size_t num_logits = std::min(read->size(), logits_.size() - at);
-    std::copy_n(read->begin(), num_logits, logits_.begin() + static_cast<ptrdiff_t>(at));
+    const size_t num_logits = std::min(read.size(), logits_.size() - at);
+    std::copy_n(read.begin(), num_logits, logits_.begin() + static_cast<ptrdiff_t>(at));
+    return Status();
   }
 
   void Normalize(std::span<const uint8_t> pixels, float* src) const {

@@ -9,6 +9,15 @@
 
 namespace mpq {
 
+// "what: out of memory", or less where there is not even memory for that.
+inline Status OutOfMemory(const char* what) noexcept {
+  try {
+    return Status(ErrorCode::kOutOfMemory, std::string(what) + ": out of memory");
+  } catch (...) {
+    return Status(ErrorCode::kOutOfMemory, "out of memory");  // short enough not to be allocated
+  }
+}
+
 // Returns f() (a Status or a Result), or kOutOfMemory if it runs out of memory. `what` names the
 // work for the message.
 template <typename F>
@@ -16,9 +25,9 @@ auto WithoutThrowing(const char* what, F f) -> decltype(f()) {
   try {
     return f();
   } catch (const std::bad_alloc&) {
-    return Status(ErrorCode::kOutOfMemory, std::string(what) + ": out of memory");
+    return OutOfMemory(what);
   } catch (const std::length_error&) {  // a vector beyond max_size
-    return Status(ErrorCode::kOutOfMemory, std::string(what) + ": out of memory");
+    return OutOfMemory(what);
   }
 }
 

@@ -87,13 +87,7 @@ class Planner {
   Planner(const Graph& graph, const PlanOptions& options) : graph_(graph), options_(options) {}
 
   Result<Plan> Run() {
-    MPQ_ASSIGN_OR_RETURN(shapes_, InferShapes(graph_, options_.height, options_.width));
-    const Shape& out = shapes_[graph_.output];
-    if (out.height != 1 || out.width != 1) {
-      return Error(ErrorCode::kInvalidArgument, "an input of ", options_.height, "x",
-                   options_.width, " gives ", out.height, "x", out.width,
-                   " vectors of logits, not one");
-    }
+    MPQ_ASSIGN_OR_RETURN(shapes_, InferShapesToLogits(graph_, options_.height, options_.width));
     placements_ = PlaceConcatInputs(graph_);
     MakeViews();
     MPQ_RETURN_IF_ERROR(CheckSizes());
@@ -151,6 +145,7 @@ class Planner {
   }
 
   void MakeStages() {
+    bool said_why = false;  // of a block: not again of its rest
     for (uint32_t first = 0; first < plan_.steps.size();) {
       Stage stage;
       stage.first_step = first;
@@ -158,7 +153,12 @@ class Planner {
       stage.num_steps = ChooseChain(std::span(plan_.steps).subspan(first), LinkedSteps(first),
                                     options_.threads, stage.stripes, refusal);
       Step& step = plan_.steps[first];
-      if (!refusal.empty()) step.refusals.push_back(std::move(refusal));
+      if (refusal.empty() || said_why) {
+        said_why = false;
+      } else {
+        step.refusals.push_back(std::move(refusal));
+        said_why = true;
+      }
       const size_t scratch =
           stage.num_steps > 1 ? stage.stripes.scratch_bytes : step.kernel->scratch_bytes(step);
       plan_.scratch_bytes = std::max(plan_.scratch_bytes, scratch);
@@ -341,6 +341,15 @@ class Planner {
 };
 
 }  // namespace
+
+Result<std::vector<Shape>> InferShapesToLogits(const Graph& graph, uint32_t height,
+                                               uint32_t width) {
+  MPQ_ASSIGN_OR_RETURN(std::vector<Shape> shapes, InferShapes(graph, height, width));
+  const Shape& out = shapes[graph.output];
+  if (out.height == 1 && out.width == 1) return shapes;
+  return Error(ErrorCode::kInvalidArgument, "an input of ", height, "x", width, " gives ",
+               out.height, "x", out.width, " vectors of logits, not one");
+}
 
 void Plan::Bind(std::byte* arena) {
   for (size_t i = 0; i < views.size(); ++i) {

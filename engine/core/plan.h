@@ -42,7 +42,7 @@ struct Plan {
   std::vector<uint64_t> macs;        // of one image, per step
   size_t arena_bytes = 0;
   size_t arena_lower_bound = 0;  // of any placement of the same tensors
-  size_t scratch_bytes = 0;  // per thread
+  size_t scratch_bytes = 0;      // per thread
 
   std::span<const Step> StepsOf(const Stage& stage) const {
     return std::span(steps).subspan(stage.first_step, stage.num_steps);
@@ -52,8 +52,11 @@ struct Plan {
   void Bind(std::byte* arena);
 };
 
-// The graph must have been validated and outlive the plan. Fails if the input size does not fit the
-// graph or does not give a single vector of logits.
+// The shape of every tensor. Fails if the input size does not fit the graph or does not give a
+// single vector of logits.
+Result<std::vector<Shape>> InferShapesToLogits(const Graph& graph, uint32_t height, uint32_t width);
+
+// The graph must have been validated and outlive the plan. Fails like InferShapesToLogits.
 Result<Plan> MakePlan(const Graph& graph, const PlanOptions& options);
 
 }  // namespace mpq

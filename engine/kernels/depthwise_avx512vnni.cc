@@ -1,182 +1,283 @@
-// Depthwise micro-kernel for AVX-512 VNNI: 64 lanes, four outputs at a time.
+// Depthwise micro-kernel for AVX-512 VNNI: 3x3 and 5x5 kernels of horizontal stride 1 and 2.
 //
-// Accumulators are named variables: g++ 12 keeps arrays of them on the stack.
+// It goes along x with the sums of all outputs in registers whose windows contain the column at
+// hand. Every column is loaded and interleaved once, multiplied by the weights for each of these
+// outputs, and completes at most one, whose requantisation overlaps with the next multiplications.
+// Loads are the bottleneck, so as many weights as possible stay in registers; where that pays, the
+// row is done twice, for one half of the sums each. Sums are named variables: g++ 12 keeps arrays
+// of them on the stack.
 #include <immintrin.h>
 
+#include <algorithm>
 #include <cstdint>
 
 #include "engine/kernels/depthwise_tile.h"
+
+#define MPQ_INLINE inline __attribute__((always_inline))
 
 namespace mpq {
 
 namespace {
 
-// The four accumulators of an output: lanes 4j..4j+3 of every 16.
+// Interleaving makes four vectors of 32 bits of the 64 lanes, with lanes 4j..4j+3 of every 16 in
+// the j-th. The lower half of these are 0 and 1, the upper half 2 and 3.
+enum class Part { kLower, kUpper, kBoth };
+
+// Half of the lanes: sums, weights, or quads of neighbouring values.
+struct Half {
+  __m512i a, b;
+};
+
+// Of one output.
 struct Sums {
-  __m512i a, b, c, d;
+  Half lower, upper;
 };
 
-struct Requantise {
-  __m512i right[4], left[4];
-  __m512i multiplier[2];
-  __mmask32 shifted[2];
-  __m512i zero_point, code_lo, code_hi;
-  bool left_shifts;
+MPQ_INLINE Half LoadHalf(const void* memory) {
+  const char* bytes = static_cast<const char*>(memory);
+  return {_mm512_load_si512(bytes), _mm512_load_si512(bytes + 64)};
+}
 
-  explicit Requantise(const DepthwiseTile& tile) {
-    const DepthwiseChannels& params = *tile.params;
-    for (int i = 0; i < 4; ++i) {
-      right[i] = _mm512_load_si512(params.right + 16 * i);
-      left[i] = _mm512_load_si512(params.left + 16 * i);
-    }
-    for (int i = 0; i < 2; ++i) {
-      multiplier[i] = _mm512_load_si512(params.multiplier + 32 * i);
-      shifted[i] = _mm512_cmpeq_epi16_mask(multiplier[i], _mm512_setzero_si512());
-    }
-    zero_point = _mm512_set1_epi16(tile.zero_point);
-    code_lo = _mm512_set1_epi8(static_cast<char>(tile.code_lo));
-    code_hi = _mm512_load_si512(params.code_hi);
-    left_shifts = tile.left_shifts;
-  }
-};
+MPQ_INLINE Half InterleaveLower(__m512i a, __m512i b, __m512i c, __m512i d) {
+  const __m512i ab = _mm512_unpacklo_epi8(a, b);
+  const __m512i cd = _mm512_unpacklo_epi8(c, d);
+  return {_mm512_unpacklo_epi16(ab, cd), _mm512_unpackhi_epi16(ab, cd)};
+}
 
-inline __m512i Shift(__m512i sum, const Requantise& r, int i) {
-  __m512i t = _mm512_srav_epi32(sum, r.right[i]);
-  if (r.left_shifts) {  // 16 bits after saturation: 15 more fit
+MPQ_INLINE Half InterleaveUpper(__m512i a, __m512i b, __m512i c, __m512i d) {
+  const __m512i ab = _mm512_unpackhi_epi8(a, b);
+  const __m512i cd = _mm512_unpackhi_epi8(c, d);
+  return {_mm512_unpacklo_epi16(ab, cd), _mm512_unpackhi_epi16(ab, cd)};
+}
+
+MPQ_INLINE void MultiplyAdd(Half& sums, const Half& values, const Half& weights) {
+  sums.a = _mm512_dpbusd_epi32(sums.a, values.a, weights.a);
+  sums.b = _mm512_dpbusd_epi32(sums.b, values.b, weights.b);
+}
+
+// ------------------------------ From sums to codes
+
+// kAnyShift: of both directions, and without a multiplication.
+template <bool kAnyShift>
+MPQ_INLINE __m512i Shift(__m512i sum, const DepthwiseChannels& params, int i) {
+  __m512i t = _mm512_srav_epi32(sum, _mm512_load_si512(params.right + 16 * i));
+  if constexpr (kAnyShift) {  // 16 bits after saturation: 15 more fit
     t = _mm512_max_epi32(_mm512_min_epi32(t, _mm512_set1_epi32(32767)), _mm512_set1_epi32(-32768));
-    t = _mm512_sllv_epi32(t, r.left[i]);
+    t = _mm512_sllv_epi32(t, _mm512_load_si512(params.left + 16 * i));
   }
   return t;
 }
 
-// Two accumulators to 16-bit output steps including the zero point. Additions saturate where the
-// code would saturate anyway.
-inline __m512i OutputSteps(__m512i sum0, __m512i sum1, const Requantise& r, int i) {
-  const __m512i t = _mm512_packs_epi32(Shift(sum0, r, 2 * i), Shift(sum1, r, 2 * i + 1));
-  const __m512i u = _mm512_mulhrs_epi16(t, r.multiplier[i]);
-  const __m512i scaled = _mm512_srai_epi16(_mm512_adds_epi16(u, _mm512_set1_epi16(32)), 6);
-  return _mm512_adds_epi16(_mm512_mask_mov_epi16(scaled, r.shifted[i], t), r.zero_point);
+// A half to 16-bit output steps including the zero point. Additions saturate where the code would
+// saturate anyway.
+template <bool kAnyShift>
+MPQ_INLINE __m512i OutputSteps(const Half& sums, const DepthwiseTile& tile, int half) {
+  const DepthwiseChannels& params = *tile.params;
+  const __m512i t = _mm512_packs_epi32(Shift<kAnyShift>(sums.a, params, 2 * half),
+                                       Shift<kAnyShift>(sums.b, params, 2 * half + 1));
+  const __m512i multiplier = _mm512_load_si512(params.multiplier + 32 * half);
+  const __m512i u = _mm512_mulhrs_epi16(t, multiplier);
+  const __m512i offset = _mm512_set1_epi16(static_cast<int16_t>(64 * tile.zero_point + 32));
+  const __m512i scaled = _mm512_srai_epi16(_mm512_adds_epi16(u, offset), 6);
+  if constexpr (!kAnyShift) return scaled;
+  const __mmask32 shifted = _mm512_cmpeq_epi16_mask(multiplier, _mm512_setzero_si512());
+  return _mm512_mask_adds_epi16(scaled, shifted, t, _mm512_set1_epi16(tile.zero_point));
 }
 
 // Packing undoes the interleaving: the codes are in the order of the lanes.
-inline __m512i Codes(const Sums& sums, const Requantise& r) {
-  const __m512i codes =
-      _mm512_packus_epi16(OutputSteps(sums.a, sums.b, r, 0), OutputSteps(sums.c, sums.d, r, 1));
-  return _mm512_min_epu8(_mm512_max_epu8(codes, r.code_lo), r.code_hi);
+MPQ_INLINE __m512i Codes(__m512i lower_steps, __m512i upper_steps, const DepthwiseTile& tile) {
+  const __m512i codes = _mm512_packus_epi16(lower_steps, upper_steps);
+  const __m512i code_lo = _mm512_set1_epi8(static_cast<char>(tile.code_lo));
+  return _mm512_min_epu8(_mm512_max_epu8(codes, code_lo), _mm512_load_si512(tile.params->code_hi));
+}
+
+MPQ_INLINE void StoreSegments(const DepthwiseTile& tile, uint8_t* dst, __m512i codes) {
+  const auto segment = [&](int i) { return dst + tile.first[i] * tile.dst_stride; };
+  if (tile.segments == 2) {
+    const auto mask = static_cast<__mmask32>(~uint32_t{0} >> (32 - tile.channels));
+    _mm256_mask_storeu_epi8(segment(0), mask, _mm512_castsi512_si256(codes));
+    _mm256_mask_storeu_epi8(segment(1), mask, _mm512_extracti64x4_epi64(codes, 1));
+  } else {
+    const auto mask = static_cast<__mmask16>((uint32_t{1} << tile.channels) - 1);
+    _mm_mask_storeu_epi8(segment(0), mask, _mm512_castsi512_si128(codes));
+    _mm_mask_storeu_epi8(segment(1), mask, _mm512_extracti32x4_epi32(codes, 1));
+    _mm_mask_storeu_epi8(segment(2), mask, _mm512_extracti32x4_epi32(codes, 2));
+    _mm_mask_storeu_epi8(segment(3), mask, _mm512_extracti32x4_epi32(codes, 3));
+  }
 }
 
 // Whole vectors are stored without a mask: masked stores are slower.
-inline void StoreChannels(uint8_t* dst, __m512i codes, uint32_t channels) {
-  if (channels == 64) {
+MPQ_INLINE void Store(const DepthwiseTile& tile, uint8_t* dst, __m512i codes) {
+  if (tile.channels == 64) {
     _mm512_storeu_si512(dst, codes);
+  } else if (tile.segments == 1) {
+    _mm512_mask_storeu_epi8(dst, ~uint64_t{0} >> (64 - tile.channels), codes);
   } else {
-    _mm512_mask_storeu_epi8(dst, (uint64_t{1} << channels) - 1, codes);
+    StoreSegments(tile, dst, codes);
   }
 }
 
-inline void StoreChannels(uint8_t* dst, __m256i codes, uint32_t channels) {
-  if (channels == 32) {
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(dst), codes);
-  } else {
-    _mm256_mask_storeu_epi8(dst, (uint32_t{1} << channels) - 1, codes);
+// ------------------------------ Along a row
+
+// kKernel x kKernel taps.
+template <int kKernel, int kStride, Part kPart, bool kAnyShift>
+class Stream {
+ public:
+  explicit Stream(const DepthwiseTile& tile)
+      : tile_(tile),
+        weights_(tile.weights),
+        x_(-int64_t{tile.pad_left}),
+        offset_(static_cast<size_t>(x_) * tile.src_step) {
+    for (size_t i = 0; i < kLines; ++i) line_[i] = tile.line[i];
+    for (size_t i = 0; i < kHeld; ++i) held_[i] = LoadWeights(i);
   }
-}
 
-inline void StoreChannels(uint8_t* dst, __m128i codes, uint32_t channels) {
-  if (channels == 16) {
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(dst), codes);
-  } else {
-    _mm_mask_storeu_epi8(dst, static_cast<__mmask16>((1u << channels) - 1), codes);
-  }
-}
-
-inline void StoreLanes(const DepthwiseTile& tile, uint32_t output, __m512i codes) {
-  const size_t offset = output * tile.dst_stride;
-  const uint32_t channels = tile.channels;
-  if (tile.lane_rows == 1) return StoreChannels(tile.dst[0] + offset, codes, channels);
-  if (tile.lane_rows == 2) {
-    StoreChannels(tile.dst[0] + offset, _mm512_castsi512_si256(codes), channels);
-    if (tile.rows < 2) return;
-    StoreChannels(tile.dst[1] + offset, _mm512_extracti64x4_epi64(codes, 1), channels);
-    return;
-  }
-  StoreChannels(tile.dst[0] + offset, _mm512_castsi512_si128(codes), channels);
-  if (tile.rows < 2) return;
-  StoreChannels(tile.dst[1] + offset, _mm512_extracti32x4_epi32(codes, 1), channels);
-  if (tile.rows < 3) return;
-  StoreChannels(tile.dst[2] + offset, _mm512_extracti32x4_epi32(codes, 2), channels);
-  if (tile.rows < 4) return;
-  StoreChannels(tile.dst[3] + offset, _mm512_extracti32x4_epi32(codes, 3), channels);
-}
-
-inline void MultiplyAdd(Sums& sums, const std::byte* values, const Sums& weights) {
-  sums.a = _mm512_dpbusd_epi32(sums.a, _mm512_load_si512(values), weights.a);
-  sums.b = _mm512_dpbusd_epi32(sums.b, _mm512_load_si512(values + 64), weights.b);
-  sums.c = _mm512_dpbusd_epi32(sums.c, _mm512_load_si512(values + 128), weights.c);
-  sums.d = _mm512_dpbusd_epi32(sums.d, _mm512_load_si512(values + 192), weights.d);
-}
-
-inline Sums LoadSums(const void* memory) {
-  const std::byte* bytes = static_cast<const std::byte*>(memory);
-  return {_mm512_load_si512(bytes), _mm512_load_si512(bytes + 64), _mm512_load_si512(bytes + 128),
-          _mm512_load_si512(bytes + 192)};
-}
-
-// Outputs [first, first + kOutputs), kOutputs 1 or 4. kTaps x kGroups: kernel_w and groups of
-// usual kernels, for which the loops are unrolled, or 0.
-template <int kOutputs, uint32_t kTaps, uint32_t kGroups>
-inline void ComputeOutputs(const DepthwiseTile& tile, const Requantise& r, uint32_t first) {
-  Sums sums0 = LoadSums(tile.params->start);
-  Sums sums1 = sums0;
-  Sums sums2 = sums0;
-  Sums sums3 = sums0;
-  const size_t step = tile.output_step;
-  const std::byte* weights = tile.weights;
-  const std::byte* tap = tile.columns + first * step;
-  const uint32_t taps = kTaps == 0 ? tile.kernel_w : kTaps;
-  const uint32_t groups = kTaps == 0 ? tile.groups : kGroups;
-#pragma GCC unroll 5
-  for (uint32_t kx = 0; kx < taps; ++kx) {
-    const std::byte* values = tap;
-#pragma GCC unroll 2
-    for (uint32_t group = 0; group < groups; ++group) {
-      const Sums w = LoadSums(weights);
-      MultiplyAdd(sums0, values, w);
-      if constexpr (kOutputs == 4) {
-        MultiplyAdd(sums1, values + step, w);
-        MultiplyAdd(sums2, values + 2 * step, w);
-        MultiplyAdd(sums3, values + 3 * step, w);
+  MPQ_INLINE void Run() {
+    if constexpr (kOpen == 2) {
+      Sums s0, s1;
+      Start<0>(s0, s1);
+      while (Turns<kOpen>(s0, s1)) {
       }
-      weights += 256;
-      values += 256;
+    } else if constexpr (kOpen == 3) {
+      Sums s0, s1, s2;
+      Start<0>(s0, s1, s2);
+      while (Turns<kOpen>(s0, s1, s2)) {
+      }
+    } else {
+      Sums s0, s1, s2, s3, s4;
+      Start<0>(s0, s1, s2, s3, s4);
+      while (Turns<kOpen>(s0, s1, s2, s3, s4)) {
+      }
     }
-    tap += tile.tap_step;
   }
-  StoreLanes(tile, first, Codes(sums0, r));
-  if constexpr (kOutputs == 4) {
-    StoreLanes(tile, first + 1, Codes(sums1, r));
-    StoreLanes(tile, first + 2, Codes(sums2, r));
-    StoreLanes(tile, first + 3, Codes(sums3, r));
-  }
-}
 
-template <uint32_t kTaps, uint32_t kGroups>
-void Compute(const DepthwiseTile& tile) {
-  const Requantise r(tile);
-  uint32_t i = 0;
-  for (; i + 4 <= tile.outputs; i += 4) ComputeOutputs<4, kTaps, kGroups>(tile, r, i);
-  for (; i < tile.outputs; ++i) ComputeOutputs<1, kTaps, kGroups>(tile, r, i);
+ private:
+  static constexpr size_t kLines = kKernel;
+  static constexpr size_t kGroups = (kKernel + 3) / 4;
+  static constexpr int kOpen = (kKernel - 1) / kStride + 1;  // outputs at a time
+  static constexpr bool kLower = kPart != Part::kUpper;
+  static constexpr bool kUpper = kPart != Part::kLower;
+  static constexpr size_t kHalves = kPart == Part::kBoth ? 2 : 1;
+  // Halves of weights: all, and those that fit into registers beside the sums and six others.
+  static constexpr size_t kWeights = kGroups * kKernel * kHalves;
+  static constexpr size_t kHeld = std::min<size_t>(kWeights, 13 - kOpen * kHalves);
+
+  // Columns up to the last but one of the first output. Outputs are passed from left to right.
+  template <int kOutput, class... Outputs>
+  MPQ_INLINE void Start(Outputs&... outputs) {
+    if constexpr (kOutput < kOpen - 1) {
+      NextColumn<kOutput, 0>(outputs...);
+      if constexpr (kStride == 2) NextColumn<kOutput, 1>(outputs...);
+      Start<kOutput + 1>(outputs...);
+    }
+  }
+
+  // Each turn completes an output, whose sums become those of the output on the right of all.
+  template <int kTurns, class... Outputs>
+  MPQ_INLINE bool Turns(Sums& done, Outputs&... outputs) {
+    NextColumn<kOpen - 1, 0>(done, outputs...);
+    Finish(done);
+    if (++output_ == tile_.outputs) return false;
+    if constexpr (kStride == 2) NextColumn<kOpen - 1, 1>(done, outputs...);
+    if constexpr (kTurns > 1) return Turns<kTurns - 1>(outputs..., done);
+    return true;
+  }
+
+  // Adds a column to the outputs 0..kNewest: under tap kPhase of the newest.
+  template <int kNewest, int kPhase, class... Outputs>
+  MPQ_INLINE void NextColumn(Outputs&... outputs) {
+    // Opaque, else the compiler loads all weights before the loop and spills them.
+    asm("" : "+r"(weights_));
+    __m512i line[kLines];
+    if (x_ >= 0 && x_ < tile_.src_width) [[likely]] {
+      for (size_t i = 0; i < kLines; ++i) line[i] = _mm512_loadu_si512(line_[i] + offset_);
+    } else {
+      const __m512i padding = _mm512_set1_epi8(static_cast<char>(tile_.src_zero_point));
+      for (__m512i& lanes : line) lanes = padding;
+    }
+    ++x_;
+    offset_ += tile_.src_step;
+    // Where a group has fewer than four taps, the others' weights are zero.
+    AddGroup<0, kNewest, kPhase>(line[0], line[1], line[2], line[kLines == 3 ? 2 : 3], outputs...);
+    if constexpr (kGroups == 2) {
+      AddGroup<1, kNewest, kPhase>(line[4], line[4], line[4], line[4], outputs...);
+    }
+  }
+
+  template <int kGroup, int kNewest, int kPhase, class... Outputs>
+  MPQ_INLINE void AddGroup(__m512i a, __m512i b, __m512i c, __m512i d, Outputs&... outputs) {
+    Half lower, upper;
+    if constexpr (kLower) lower = InterleaveLower(a, b, c, d);
+    if constexpr (kUpper) upper = InterleaveUpper(a, b, c, d);
+    int output = 0;
+    (AddToOutput(lower, upper, kGroup, kPhase + kStride * (kNewest - output++), outputs), ...);
+  }
+
+  // group and kx are constants after inlining.
+  MPQ_INLINE void AddToOutput(const Half& lower, const Half& upper, int group, int kx, Sums& sums) {
+    if (kx < 0 || kx >= kKernel) return;
+    if (group == 0 && kx == 0) {
+      if constexpr (kLower) sums.lower = LoadHalf(tile_.params->start);
+      if constexpr (kUpper) sums.upper = LoadHalf(tile_.params->start + 32);
+    }
+    const size_t i = static_cast<size_t>(group * kKernel + kx) * kHalves;
+    if constexpr (kLower) MultiplyAdd(sums.lower, lower, Weights(i));
+    if constexpr (kUpper) MultiplyAdd(sums.upper, upper, Weights(i + kHalves - 1));
+  }
+
+  MPQ_INLINE Half Weights(size_t i) const { return i < kHeld ? held_[i] : LoadWeights(i); }
+
+  MPQ_INLINE Half LoadWeights(size_t i) const {
+    if constexpr (kPart == Part::kBoth) return LoadHalf(weights_ + i * 128);
+    return LoadHalf(weights_ + i * 256 + (kUpper ? 128 : 0));
+  }
+
+  MPQ_INLINE void Finish(const Sums& sums) const {
+    __m512i* kept = reinterpret_cast<__m512i*>(tile_.scratch) + output_;
+    __m512i lower_steps;
+    if constexpr (kLower) {
+      lower_steps = OutputSteps<kAnyShift>(sums.lower, tile_, 0);
+    } else {
+      lower_steps = _mm512_load_si512(kept);
+    }
+    if constexpr (kUpper) {
+      const __m512i upper_steps = OutputSteps<kAnyShift>(sums.upper, tile_, 1);
+      Store(tile_, tile_.dst + output_ * tile_.dst_stride, Codes(lower_steps, upper_steps, tile_));
+    } else {
+      _mm512_store_si512(kept, lower_steps);
+    }
+  }
+
+  const DepthwiseTile tile_;
+  const std::byte* weights_;
+  int64_t x_;      // source column
+  size_t offset_;  // of it, modulo 2^64
+  uint32_t output_ = 0;
+  const uint8_t* line_[kLines];
+  Half held_[kHeld];
+};
+
+template <int kKernel, int kStride, Part kPart>
+void Run(const DepthwiseTile& tile) {
+  if (tile.params->any_shift) {
+    Stream<kKernel, kStride, kPart, true>(tile).Run();
+  } else {
+    Stream<kKernel, kStride, kPart, false>(tile).Run();
+  }
 }
 
 }  // namespace
 
 void ComputeDepthwiseAvx512Vnni(const DepthwiseTile& tile) {
-  if (tile.kernel_w == 3 && tile.groups == 1) {
-    Compute<3, 1>(tile);
-  } else if (tile.kernel_w == 5 && tile.groups == 2) {
-    Compute<5, 2>(tile);
+  if (tile.kernel_w == 3) {
+    return tile.stride_w == 1 ? Run<3, 1, Part::kBoth>(tile) : Run<3, 2, Part::kBoth>(tile);
+  }
+  if (tile.stride_w == 1) {
+    Run<5, 1, Part::kLower>(tile);
+    Run<5, 1, Part::kUpper>(tile);
   } else {
-    Compute<0, 0>(tile);
+    Run<5, 2, Part::kLower>(tile);
+    Run<5, 2, Part::kUpper>(tile);
   }
 }
 

@@ -10,8 +10,6 @@ namespace mpq {
 
 namespace {
 
-// A stretch of interleaved columns should stay in L1 between its two uses.
-constexpr size_t kColumnBytes = 20 * 1024;
 // Windows whose columns alone take more than this are left to the reference.
 constexpr size_t kMaxWindowBytes = 1024 * 1024;
 // Output pixels of an item, roughly. Only the first item of a thread's share decodes the weights of
@@ -23,58 +21,38 @@ constexpr size_t RoundUp(size_t x, size_t multiple) {
   return (x + multiple - 1) / multiple * multiple;
 }
 
-struct GroupParams {
-  DepthwiseChannels channels;
-  bool left_shifts;  // DepthwiseTile
-};
-
 // How a step is cut: items = channel group x range of output rows of one image. A channel group
-// fills the lanes, or half or a quarter of them at the end of the layer.
+// fills the lanes; the last one may be smaller.
 struct Split {
   uint32_t blocks, group_blocks;
   uint32_t channel_groups;
   uint32_t item_rows, ranges_per_image, ranges;
-  uint32_t tap_groups;    // of a column
-  size_t group_bytes;     // of a tap group
-  size_t column_bytes;    // of a column
-  uint64_t window_width;  // source columns of a window
-  uint32_t tile_outputs;  // outputs of a row that are computed at a time
+  uint32_t tap_groups;     // of a column
+  uint32_t lines;          // of the source, under a row
+  size_t group_bytes;      // of a tap group
+  size_t column_bytes;     // of a column
+  uint64_t window_width;   // source columns of a window
+  uint32_t last_segments;  // in which the last channel group takes a row
+  uint32_t segment_outputs, segment_columns;
 
   Split(const Step& step, const DepthwiseMicroKernel& micro) {
     const Window& window = step.node->window;
     blocks = step.layout.blocks();
     group_blocks = micro.lanes / kBlockChannels;
-    channel_groups =
-        blocks / group_blocks + static_cast<uint32_t>(std::popcount(blocks % group_blocks));
-    const uint32_t rows = DivideRoundUp(kItemPixels, step.dst.width);
-    item_rows = std::min(static_cast<uint32_t>(RoundUp(rows, kDepthwiseMaxRows)), step.dst.height);
+    channel_groups = DivideRoundUp(blocks, group_blocks);
+    item_rows = std::min(DivideRoundUp(kItemPixels, step.dst.width), step.dst.height);
     ranges_per_image = DivideRoundUp(step.dst.height, item_rows);
     ranges = step.dst.batch * ranges_per_image;
     tap_groups = DivideRoundUp(window.kernel_h, micro.group_taps);
+    lines = tap_groups * micro.group_taps;
     group_bytes = size_t{micro.lanes} * 4;
     column_bytes = tap_groups * group_bytes;
     window_width = uint64_t{window.kernel_w - 1} * window.dilation_w + 1;
-    const uint64_t columns = std::max<uint64_t>(window_width, kColumnBytes / column_bytes);
-    tile_outputs = static_cast<uint32_t>(
-        std::min<uint64_t>((columns - window_width) / window.stride_w + 1, step.dst.width));
-  }
-
-  // Columns of a tile.
-  size_t Columns(const Window& window, uint32_t outputs) const {
-    return size_t{outputs - 1} * window.stride_w + window_width;
-  }
-
-  // The blocks [first, first + count) of a channel group. The rest of a division by 4 is cut into
-  // 2 + 1.
-  void ChannelGroup(uint32_t index, uint32_t& first, uint32_t& count) const {
-    const uint32_t full = blocks / group_blocks;
-    first = std::min(index, full) * group_blocks;
-    count = group_blocks;
-    for (uint32_t i = full; i <= index; ++i) {
-      if (i > full) first += count;
-      count = std::bit_floor(blocks - first);
-    }
-    count = std::min(count, group_blocks);
+    last_segments =
+        std::min(micro.max_segments, group_blocks / std::bit_ceil((blocks - 1) % group_blocks + 1));
+    last_segments = std::min(last_segments, std::bit_floor(step.dst.width));
+    segment_outputs = DivideRoundUp(step.dst.width, last_segments);
+    segment_columns = static_cast<uint32_t>((segment_outputs - 1) * window.stride_w + window_width);
   }
 };
 
@@ -86,26 +64,36 @@ struct GroupParts {
   size_t bytes = 0;
 
   GroupParts(const Step& step, const Split& split)
-      : weights(RoundUp(sizeof(GroupParams), 64)),
-        bytes(weights + RoundUp(step.node->window.kernel_w * split.column_bytes, 64)) {}
+      : weights(RoundUp(sizeof(DepthwiseChannels), 64)),
+        bytes(weights + step.node->window.kernel_w * split.column_bytes) {}
 };
 
 // The parts of a thread's scratch. Each begins at a multiple of 64 bytes.
 struct Scratch {
-  size_t tiles = 0;   // decoded levels of one block
-  size_t planes = 0;  // of a channel group, by taps; one more plane of zeros
-  size_t group = 0;   // GroupParts, unless they are prepared
-  size_t zeros = 0;   // a pixel of zero points
-  size_t columns = 0;
+  size_t tiles = 0;     // decoded levels of one block
+  size_t planes = 0;    // of a channel group, by taps; one more plane of zeros
+  size_t group = 0;     // GroupParts, unless they are prepared
+  size_t padding = 0;   // a source line of zero points
+  size_t lines = 0;     // DepthwiseTile::line
+  size_t segments = 0;  // packed lines
+  size_t micro = 0;     // of the micro-kernel
   size_t bytes = 0;
 
-  Scratch(const Step& step, const DepthwiseMicroKernel& micro, const Split& split) {
+  Scratch(const Step& step, const DepthwiseMicroKernel& micro_kernel, const Split& split) {
     const size_t quads = step.layout.quads();
     tiles = Take(quads * kTileCodes);
-    planes = Take((quads * 4 + 1) * micro.lanes);
+    planes = Take((quads * 4 + 1) * micro_kernel.lanes);
     group = Take(step.is_prepared ? 0 : GroupParts(step, split).bytes);
-    zeros = Take(kDepthwiseMaxLanes);
-    columns = Take(split.Columns(step.node->window, split.tile_outputs) * split.column_bytes);
+    padding = Take(PaddingBytes(step));
+    lines = Take(split.lines * sizeof(const uint8_t*));
+    if (split.last_segments > 1) {
+      segments = Take(size_t{split.lines} * split.segment_columns * micro_kernel.lanes);
+    }
+    micro = Take(micro_kernel.scratch_bytes(step.node->window, step.dst.width));
+  }
+
+  static size_t PaddingBytes(const Step& step) {
+    return step.src[0].row_stride() + kDepthwiseMaxLanes;
   }
 
  private:
@@ -138,17 +126,19 @@ class Depthwise {
         parts_(step, micro, split_),
         group_parts_(step, split_),
         scratch_(scratch) {
-    std::memset(At<uint8_t>(parts_.zeros), step.src_tensors[0]->zero_point, kDepthwiseMaxLanes);
-    std::fill(std::begin(padding_.line), std::end(padding_.line), At<uint8_t>(parts_.zeros));
+    std::memset(At<uint8_t>(parts_.padding), step.src_tensors[0]->zero_point,
+                parts_.PaddingBytes(step));
     if (!step.is_prepared) OrderLanes();
-    tile_.columns = At<std::byte>(parts_.columns);
-    tile_.output_step = window_.stride_w * split_.column_bytes;
-    tile_.tap_step = window_.dilation_w * split_.column_bytes;
+    tile_.line = At<const uint8_t*>(parts_.lines);
+    tile_.src_zero_point = static_cast<uint8_t>(step.src_tensors[0]->zero_point);
     tile_.kernel_w = window_.kernel_w;
+    tile_.stride_w = window_.stride_w;
+    tile_.dilation_w = window_.dilation_w;
     tile_.groups = split_.tap_groups;
     tile_.zero_point = static_cast<uint8_t>(step.dst_tensor->zero_point);
     tile_.code_lo = step.node->code_lo;
     tile_.dst_stride = step.dst.pixel_stride;
+    tile_.scratch = At<std::byte>(parts_.micro);
   }
 
   void Prepare() {
@@ -166,10 +156,7 @@ class Depthwise {
     image_ = range / split_.ranges_per_image;
     const uint32_t first = range % split_.ranges_per_image * split_.item_rows;
     const uint32_t last = std::min(first + split_.item_rows, step_.dst.height);
-    for (uint32_t y = first; y < last; y += tile_.lane_rows) {
-      tile_.rows = std::min(tile_.lane_rows, last - y);
-      for (uint32_t x = 0; x < step_.dst.width; x += split_.tile_outputs) RunTile(y, x);
-    }
+    for (uint32_t y = first; y < last; ++y) RunTile(y);
   }
 
  private:
@@ -189,29 +176,26 @@ class Depthwise {
   void SetChannelGroup(uint32_t index) {
     LocateChannelGroup(index);
     if (!step_.is_prepared) DecodeChannelGroup();
-    const GroupParams& params = *InGroup<GroupParams>(group_parts_.params);
-    tile_.params = &params.channels;
-    tile_.left_shifts = params.left_shifts;
+    tile_.params = InGroup<DepthwiseChannels>(group_parts_.params);
     tile_.weights = InGroup<std::byte>(group_parts_.weights);
   }
 
   void LocateChannelGroup(uint32_t index) {
     channel_group_ = index;
-    uint32_t first = 0;
-    uint32_t count = 0;
-    split_.ChannelGroup(index, first, count);
-    group_channels_ = count * kBlockChannels;
-    first_channel_ = first * kBlockChannels;
-    tile_.lane_rows = micro_.lanes / group_channels_;
+    const bool is_last = index + 1 == split_.channel_groups;
+    tile_.segments = is_last ? split_.last_segments : 1;
+    group_channels_ = micro_.lanes / tile_.segments;
+    first_channel_ = index * micro_.lanes;
     tile_.channels = std::min(group_channels_, step_.dst.channels - first_channel_);
     group_memory_ =
         step_.is_prepared ? step_.prepared + index * group_parts_.bytes : scratch_ + parts_.group;
   }
 
   void DecodeChannelGroup() {
-    DecodePlanes(first_channel_ / kBlockChannels, group_channels_ / kBlockChannels);
+    const uint32_t first_block = first_channel_ / kBlockChannels;
+    DecodePlanes(first_block, std::min(split_.group_blocks, split_.blocks - first_block));
     InterleaveWeights();
-    SetParams(*InGroup<GroupParams>(group_parts_.params));
+    SetParams(*InGroup<DepthwiseChannels>(group_parts_.params));
   }
 
   template <typename T>
@@ -224,19 +208,27 @@ class Depthwise {
     const uint32_t quads = step_.layout.quads();
     int8_t* tiles = At<int8_t>(parts_.tiles);
     int8_t* planes = At<int8_t>(parts_.planes);
+    const size_t plane_bytes = micro_.lanes;
+    std::memset(planes, 0, (size_t{quads} * 4 + 1) * plane_bytes);
     for (; next_block_ < first_block + num_blocks; ++next_block_) {
       if (next_block_ >= first_block) {
         const TileLevels levels = BlockTileLevels(next_block_);
         micro_.decode(weights.codes.data() + next_codes_, quads, levels, tiles, kTileCodes);
         int8_t* plane = planes + (next_block_ - first_block) * kBlockChannels;
         for (uint32_t quad = 0; quad < quads; ++quad) {
-          micro_.transpose(tiles + size_t{quad} * kTileCodes, plane, group_channels_);
-          plane += size_t{4} * group_channels_;
+          micro_.transpose(tiles + size_t{quad} * kTileCodes, plane, plane_bytes);
+          plane += 4 * plane_bytes;
         }
       }
       next_codes_ += step_.layout.BlockBytes(weights.block_bits[next_block_]);
     }
-    std::memset(planes + size_t{quads} * 4 * group_channels_, 0, group_channels_);
+    if (tile_.segments == 1) return;
+    for (uint32_t tap = 0; tap < quads * 4; ++tap) {
+      int8_t* plane = planes + tap * plane_bytes;
+      for (uint32_t lane = group_channels_; lane < micro_.lanes; lane += group_channels_) {
+        std::memcpy(plane + lane, plane, group_channels_);
+      }
+    }
   }
 
   TileLevels BlockTileLevels(uint32_t block) const {
@@ -255,22 +247,22 @@ class Depthwise {
     const int8_t* planes = At<int8_t>(parts_.planes);
     std::byte* dst = InGroup<std::byte>(group_parts_.weights);
     const uint32_t zero_plane = step_.layout.quads() * 4;
-    DepthwiseLines lines = {};
-    for (uint32_t kx = 0; kx < window_.kernel_w; ++kx) {
-      for (uint32_t group = 0; group < split_.tap_groups; ++group) {
-        ForEachLine(group, [&](uint32_t i, uint32_t, uint32_t ky) {
+    const int8_t* taps[kDepthwiseMaxGroupTaps];
+    for (uint32_t group = 0; group < split_.tap_groups; ++group) {
+      for (uint32_t kx = 0; kx < window_.kernel_w; ++kx) {
+        for (uint32_t i = 0; i < micro_.group_taps; ++i) {
+          const uint32_t ky = group * micro_.group_taps + i;
           const uint32_t tap = ky < window_.kernel_h ? ky * window_.kernel_w + kx : zero_plane;
-          lines.line[i] = planes + size_t{tap} * group_channels_;
-        });
-        micro_.interleave_levels(lines, tile_.lane_rows, 1, dst, split_.group_bytes);
+          taps[i] = planes + size_t{tap} * micro_.lanes;
+        }
+        micro_.interleave_levels(taps, dst);
         dst += split_.group_bytes;
       }
     }
   }
 
-  void SetParams(GroupParams& group) const {
-    group = {};
-    DepthwiseChannels& params = group.channels;
+  void SetParams(DepthwiseChannels& params) const {
+    params = {};
     for (uint32_t i = 0; i < tile_.channels; ++i) {
       const ChannelParams& channel = step_.weights->channels[first_channel_ + i];
       const Requantizer r = Requantizer::Unpack(channel.requant);
@@ -284,71 +276,85 @@ class Depthwise {
         params.multiplier[position16_[lane]] = static_cast<int16_t>(r.shifted ? 0 : r.m);
         params.code_hi[lane] = r.code_hi;
       }
-      group.left_shifts |= r.pre < 0;
+      params.left_shifts |= r.pre < 0;
+      params.any_shift |= r.pre < 0 || r.shifted;
     }
   }
 
-  // Calls f(index into DepthwiseLines, lane row, ky); ky may be beyond the kernel.
-  template <typename F>
-  void ForEachLine(uint32_t group, F f) const {
-    for (uint32_t row = 0; row < tile_.lane_rows; ++row) {
-      for (uint32_t tap = 0; tap < micro_.group_taps; ++tap) {
-        f(row * micro_.group_taps + tap, row, group * micro_.group_taps + tap);
-      }
-    }
-  }
-
-  // Computes up to tile_outputs outputs from (y, x) on, of tile_.rows rows.
-  void RunTile(uint32_t y, uint32_t x) {
-    tile_.outputs = std::min(split_.tile_outputs, step_.dst.width - x);
-    InterleaveColumns(y, int64_t{x} * window_.stride_w - window_.pad_left,
-                      split_.Columns(window_, tile_.outputs));
-    for (uint32_t row = 0; row < tile_.rows; ++row) {
-      tile_.dst[row] = step_.dst.mutable_u8() + image_ * step_.dst.image_stride() +
-                       (y + row) * step_.dst.row_stride() + x * step_.dst.pixel_stride +
-                       first_channel_;
-    }
+  // Computes output row y.
+  void RunTile(uint32_t y) {
+    SetLines(y);
+    tile_.src_width = step_.src[0].width;
+    tile_.src_step = step_.src[0].pixel_stride;
+    tile_.pad_left = window_.pad_left;
+    tile_.outputs = step_.dst.width;
+    if (tile_.segments > 1) PackSegments();
+    tile_.dst = step_.dst.mutable_u8() + image_ * step_.dst.image_stride() +
+                y * step_.dst.row_stride() + first_channel_;
     micro_.compute(tile_);
   }
 
-  // Source columns [x, x + columns) under the windows of output rows from y on.
-  void InterleaveColumns(uint32_t y, int64_t x, size_t columns) const {
-    const int64_t end = x + static_cast<int64_t>(columns);
-    const int64_t inside_begin = std::clamp<int64_t>(0, x, end);
-    const int64_t inside_end = std::clamp<int64_t>(step_.src[0].width, inside_begin, end);
-    for (uint32_t group = 0; group < split_.tap_groups; ++group) {
-      std::byte* dst = At<std::byte>(parts_.columns) + group * split_.group_bytes;
-      Interleave(padding_, x, inside_begin, x, dst);
-      if (inside_begin < inside_end) {
-        DepthwiseLines lines;
-        SetSourceLines(group, y, inside_begin, lines);
-        Interleave(lines, inside_begin, inside_end, x, dst);
-      }
-      Interleave(padding_, inside_end, end, x, dst);
+  // Lines beyond the kernel are those of the padding.
+  void SetLines(uint32_t y) const {
+    const TensorView& src = step_.src[0];
+    const uint8_t* image = src.u8() + image_ * src.image_stride() + first_channel_;
+    const uint8_t** line = At<const uint8_t*>(parts_.lines);
+    for (uint32_t i = 0; i < split_.lines; ++i) {
+      const int64_t src_y = int64_t{y} * window_.stride_h + int64_t{i} * window_.dilation_h -
+                            int64_t{window_.pad_top};
+      const bool inside = i < window_.kernel_h && src_y >= 0 && src_y < src.height;
+      line[i] = inside ? image + static_cast<size_t>(src_y) * src.row_stride()
+                       : At<uint8_t>(parts_.padding);
     }
   }
 
-  void Interleave(const DepthwiseLines& lines, int64_t begin, int64_t end, int64_t x,
-                  std::byte* dst) const {
-    if (begin == end) return;
-    micro_.interleave(lines, tile_.lane_rows, static_cast<uint32_t>(end - begin),
-                      dst + static_cast<size_t>(begin - x) * split_.column_bytes,
-                      split_.column_bytes);
+  // Replaces the lines by lines with the padding in them, whose pixels hold the segments side by
+  // side.
+  void PackSegments() {
+    tile_.outputs = split_.segment_outputs;
+    tile_.src_width = split_.segment_columns;
+    tile_.src_step = micro_.lanes;
+    tile_.pad_left = 0;
+    const uint8_t** line = At<const uint8_t*>(parts_.lines);
+    for (uint32_t segment = 0; segment < tile_.segments; ++segment) {
+      // The last segments overlap where the row cannot be divided.
+      tile_.first[segment] =
+          std::min(segment * split_.segment_outputs, step_.dst.width - split_.segment_outputs);
+    }
+    uint8_t* packed = At<uint8_t>(parts_.segments);
+    for (uint32_t i = 0; i < window_.kernel_h; ++i) {
+      for (uint32_t segment = 0; segment < tile_.segments; ++segment) {
+        const int64_t x = int64_t{tile_.first[segment]} * window_.stride_w - window_.pad_left;
+        uint8_t* dst = packed + segment * group_channels_;
+        if (group_channels_ == 16) {
+          PackSegment<16>(line[i], x, dst);
+        } else {
+          PackSegment<32>(line[i], x, dst);
+        }
+      }
+      line[i] = packed;
+      packed += size_t{split_.segment_columns} * micro_.lanes;
+    }
   }
 
-  // From source column x on. Rows beyond those to be written read what the last one reads.
-  void SetSourceLines(uint32_t group, uint32_t y, int64_t x, DepthwiseLines& lines) const {
-    const TensorView& src = step_.src[0];
-    const uint8_t* image = src.u8() + image_ * src.image_stride() + first_channel_ +
-                           static_cast<size_t>(x) * src.pixel_stride;
-    ForEachLine(group, [&](uint32_t i, uint32_t row, uint32_t ky) {
-      const int64_t src_y = int64_t{y + std::min(row, tile_.rows - 1)} * window_.stride_h +
-                            int64_t{ky} * window_.dilation_h - window_.pad_top;
-      const bool inside = ky < window_.kernel_h && src_y >= 0 && src_y < src.height;
-      lines.line[i] =
-          inside ? image + static_cast<size_t>(src_y) * src.row_stride() : padding_.line[0];
-      lines.step[i] = inside ? src.pixel_stride : 0;
-    });
+  // kBytes of each of segment_columns columns from column x of a line on.
+  template <size_t kBytes>
+  void PackSegment(const uint8_t* line, int64_t x, uint8_t* dst) const {
+    const int64_t end = x + split_.segment_columns;
+    const int64_t inside_begin = std::clamp<int64_t>(0, x, end);
+    const int64_t inside_end = std::clamp<int64_t>(step_.src[0].width, inside_begin, end);
+    const auto pack = [&](const uint8_t* src, size_t src_step, int64_t count) {
+      for (; count > 0; --count) {
+        std::memcpy(dst, src, kBytes);
+        src += src_step;
+        dst += micro_.lanes;
+      }
+    };
+    const uint8_t* padding = At<uint8_t>(parts_.padding);
+    pack(padding, 0, inside_begin - x);
+    const size_t step = step_.src[0].pixel_stride;
+    pack(line + static_cast<size_t>(inside_begin) * step, step, inside_end - inside_begin);
+    pack(padding, 0, end - inside_end);
   }
 
   const Step& step_;
@@ -361,7 +367,6 @@ class Depthwise {
   std::byte* group_memory_ = nullptr;  // GroupParts of the current channel group
   DepthwiseTile tile_ = {};
 
-  DepthwiseLines padding_ = {};
   // Where the values of a lane are among the accumulators, and among the 16-bit values.
   uint8_t position32_[kDepthwiseMaxLanes], position16_[kDepthwiseMaxLanes];
 
@@ -379,6 +384,12 @@ class Depthwise {
 
 std::string DepthwiseRefuse(const Step& step, const DepthwiseMicroKernel& micro) {
   if (step.dst_tensor->type != ElementType::kU8) return "16-bit output";
+  const Window& window = step.node->window;
+  if (!micro.supports(window)) {
+    return Message("a kernel of ", window.kernel_h, "x", window.kernel_w, ", horizontal stride ",
+                   window.stride_w, " and dilation ", window.dilation_w,
+                   ", not 3x3 or 5x5 of stride 1 or 2");
+  }
   const Split split(step, micro);
   if (split.window_width > kMaxWindowBytes / split.column_bytes) {
     return Message("a window of ", split.window_width, " columns of ", split.column_bytes,

@@ -4,29 +4,30 @@
 
 #include "engine/kernels/depthwise_tile.h"
 #include "engine/kernels/tile_decode.h"
+#include "format/graph.h"
 
 namespace mpq {
 
 struct DepthwiseMicroKernel {
-  uint32_t lanes;       // 16, 32 or 64
-  uint32_t group_taps;  // 4: bytes; 2: int16
+  uint32_t lanes;         // 16, 32 or 64
+  uint32_t max_segments;  // of a row, side by side in the lanes
+  uint32_t group_taps;    // 4: bytes; 2: int16
   // Accumulators are in the order that interleaving within 128-bit lanes gives: see LaneOf in
   // depthwise_conv.cc. The lanes of one register (or one set of registers), and of 128 of its bits.
   uint32_t order_lanes, order_block;
   DecodeTilesFunction decode;
   // One tile [16][4] of levels to four planes of 16, plane_stride bytes apart.
   void (*transpose)(const int8_t* tile, int8_t* planes, size_t plane_stride);
-  // Writes one tap group of `columns` columns, dst_step bytes apart. The second is for levels.
-  void (*interleave)(const DepthwiseLines& lines, uint32_t lane_rows, uint32_t columns,
-                     std::byte* dst, size_t dst_step);
-  void (*interleave_levels)(const DepthwiseLines& lines, uint32_t lane_rows, uint32_t columns,
-                            std::byte* dst, size_t dst_step);
+  // The levels of group_taps taps to one tap group of weights.
+  void (*interleave_levels)(const int8_t* const* taps, std::byte* dst);
+  // False where another micro-kernel has to serve.
+  bool (*supports)(const Window& window);
+  size_t (*scratch_bytes)(const Window& window, uint32_t outputs);
   void (*compute)(const DepthwiseTile& tile);
 };
 
 // Only those of the target's family are defined.
 extern const DepthwiseMicroKernel kDepthwiseAvx512Vnni;
-extern const DepthwiseMicroKernel kDepthwiseAvxVnni;
 extern const DepthwiseMicroKernel kDepthwiseAvx512;
 extern const DepthwiseMicroKernel kDepthwiseAvx2;
 extern const DepthwiseMicroKernel kDepthwiseSse4;

@@ -1,5 +1,6 @@
 // The parts of the depthwise micro-kernels that Highway serves: interleaving for all of them, and
 // multiplication in 16 bits for instruction sets without dot products.
+#include <algorithm>
 #include <cstring>
 
 #include "engine/kernels/depthwise_micro.h"
@@ -33,118 +34,56 @@ void Transpose(const int8_t* tile, int8_t* planes, size_t plane_stride) {
   hn::StoreU(e, d, planes + 3 * plane_stride);
 }
 
-// The lanes of tap `tap` at `offset`: of one line, or parts of those of several lane rows. `lines`
-// are line[row * kGroupTaps + tap].
-template <uint32_t kLaneRows, uint32_t kGroupTaps, class D, typename T>
-HWY_INLINE hn::Vec<D> LoadLines(D d, const T* const* lines) {
-  if constexpr (kLaneRows == 1) {
-    return hn::LoadU(d, lines[0]);
-  } else {
-    const hn::Half<D> dh;
-    constexpr uint32_t kHalf = kLaneRows / 2;
-    return hn::Combine(d, LoadLines<kHalf, kGroupTaps>(dh, lines + kHalf * kGroupTaps),
-                       LoadLines<kHalf, kGroupTaps>(dh, lines));
-  }
-}
-
-// The positions of lines in the current column.
-template <typename T, uint32_t kCount>
-struct Cursor {
-  HWY_INLINE explicit Cursor(const DepthwiseLines& lines) {
-    for (uint32_t i = 0; i < kCount; ++i) {
-      line[i] = static_cast<const T*>(lines.line[i]);
-      step[i] = lines.step[i];
-    }
-  }
-  HWY_INLINE void Next() {
-    for (uint32_t i = 0; i < kCount; ++i) line[i] += step[i];
-  }
-
-  const T* line[kCount];
-  size_t step[kCount];
-};
-
-// Four taps of a lane become neighbouring bytes: register j of the four holds the lanes
-// 4j..4j+3 of every 16.
-template <uint32_t kLaneRows>
-void InterleaveQuadRows(const DepthwiseLines& lines, uint32_t columns, std::byte* dst,
-                        size_t dst_step) {
-  const hn::ScalableTag<uint8_t> d;
-  const hn::Repartition<uint16_t, decltype(d)> d16;
+// Four taps of a lane become neighbouring bytes: register j of the four holds the lanes 4j..4j+3 of
+// every 16.
+void InterleaveQuadLevels(const int8_t* const* taps, std::byte* dst) {
+  const hn::ScalableTag<int8_t> d;
+  const hn::Repartition<int16_t, decltype(d)> d16;
   const size_t size = hn::Lanes(d);
-  Cursor<uint8_t, kLaneRows * 4> cursor(lines);
-  for (uint32_t i = 0; i < columns; ++i) {
-    const auto a = LoadLines<kLaneRows, 4>(d, cursor.line);
-    const auto b = LoadLines<kLaneRows, 4>(d, cursor.line + 1);
-    const auto c = LoadLines<kLaneRows, 4>(d, cursor.line + 2);
-    const auto e = LoadLines<kLaneRows, 4>(d, cursor.line + 3);
-    const auto ab_lower = hn::BitCast(d16, hn::InterleaveLower(d, a, b));
-    const auto ab_upper = hn::BitCast(d16, hn::InterleaveUpper(d, a, b));
-    const auto ce_lower = hn::BitCast(d16, hn::InterleaveLower(d, c, e));
-    const auto ce_upper = hn::BitCast(d16, hn::InterleaveUpper(d, c, e));
-    uint8_t* out = reinterpret_cast<uint8_t*>(dst);
-    hn::Store(hn::BitCast(d, hn::InterleaveLower(d16, ab_lower, ce_lower)), d, out);
-    hn::Store(hn::BitCast(d, hn::InterleaveUpper(d16, ab_lower, ce_lower)), d, out + size);
-    hn::Store(hn::BitCast(d, hn::InterleaveLower(d16, ab_upper, ce_upper)), d, out + 2 * size);
-    hn::Store(hn::BitCast(d, hn::InterleaveUpper(d16, ab_upper, ce_upper)), d, out + 3 * size);
-    cursor.Next();
-    dst += dst_step;
-  }
-}
-
-void InterleaveQuads(const DepthwiseLines& lines, uint32_t lane_rows, uint32_t columns,
-                     std::byte* dst, size_t dst_step) {
-  constexpr size_t kSize = hn::MaxLanes(hn::ScalableTag<uint8_t>());
-  if constexpr (kSize >= 64) {
-    if (lane_rows == 4) return InterleaveQuadRows<4>(lines, columns, dst, dst_step);
-  }
-  if constexpr (kSize >= 32) {
-    if (lane_rows == 2) return InterleaveQuadRows<2>(lines, columns, dst, dst_step);
-  }
-  InterleaveQuadRows<1>(lines, columns, dst, dst_step);
+  const auto a = hn::LoadU(d, taps[0]);
+  const auto b = hn::LoadU(d, taps[1]);
+  const auto c = hn::LoadU(d, taps[2]);
+  const auto e = hn::LoadU(d, taps[3]);
+  const auto ab_lower = hn::BitCast(d16, hn::InterleaveLower(d, a, b));
+  const auto ab_upper = hn::BitCast(d16, hn::InterleaveUpper(d, a, b));
+  const auto ce_lower = hn::BitCast(d16, hn::InterleaveLower(d, c, e));
+  const auto ce_upper = hn::BitCast(d16, hn::InterleaveUpper(d, c, e));
+  int8_t* out = reinterpret_cast<int8_t*>(dst);
+  hn::Store(hn::BitCast(d, hn::InterleaveLower(d16, ab_lower, ce_lower)), d, out);
+  hn::Store(hn::BitCast(d, hn::InterleaveUpper(d16, ab_lower, ce_lower)), d, out + size);
+  hn::Store(hn::BitCast(d, hn::InterleaveLower(d16, ab_upper, ce_upper)), d, out + 2 * size);
+  hn::Store(hn::BitCast(d, hn::InterleaveUpper(d16, ab_upper, ce_upper)), d, out + 3 * size);
 }
 
 // 16-bit multiplication. kPairVectors vectors of 16-bit lanes make at least a block of channels.
 constexpr uint32_t kPairVectorLanes = hn::MaxLanes(hn::ScalableTag<int16_t>());
 constexpr uint32_t kPairVectors = kPairVectorLanes < 16 ? 16 / kPairVectorLanes : 1;
 constexpr uint32_t kPairLanes = kPairVectorLanes * kPairVectors;
+constexpr size_t kGroupBytes = size_t{kPairLanes} * 4;
 
 // Two taps of a lane, widened. x86 multiplies and adds neighbours, so they are interleaved: first
 // the lanes 0..3 of every 8, then 4..7. NEON widens while multiplying: one tap after the other.
-template <uint32_t kLaneRows, typename T>
-void InterleavePairRows(const DepthwiseLines& lines, uint32_t columns, std::byte* dst,
-                        size_t dst_step) {
+template <typename T>
+HWY_INLINE void InterleavePair(const T* tap0, const T* tap1, std::byte* dst) {
   const hn::ScalableTag<int16_t> d;
   const hn::Rebind<T, decltype(d)> d8;
-  Cursor<T, kLaneRows * 2> cursor(lines);
-  for (uint32_t i = 0; i < columns; ++i) {
-    int16_t* out = reinterpret_cast<int16_t*>(dst);
-    for (uint32_t v = 0; v < kPairVectors; ++v) {
-      const T* line[kLaneRows * 2];
-      for (uint32_t j = 0; j < kLaneRows * 2; ++j) line[j] = cursor.line[j] + v * kPairVectorLanes;
-      const auto a = hn::PromoteTo(d, LoadLines<kLaneRows, 2>(d8, line));
-      const auto b = hn::PromoteTo(d, LoadLines<kLaneRows, 2>(d8, line + 1));
+  int16_t* out = reinterpret_cast<int16_t*>(dst);
+  for (uint32_t v = 0; v < kPairVectors; ++v) {
+    const auto a = hn::PromoteTo(d, hn::LoadU(d8, tap0 + v * kPairVectorLanes));
+    const auto b = hn::PromoteTo(d, hn::LoadU(d8, tap1 + v * kPairVectorLanes));
 #if HWY_ARCH_X86
-      hn::Store(hn::InterleaveLower(d, a, b), d, out);
-      hn::Store(hn::InterleaveUpper(d, a, b), d, out + kPairVectorLanes);
+    hn::Store(hn::InterleaveLower(d, a, b), d, out);
+    hn::Store(hn::InterleaveUpper(d, a, b), d, out + kPairVectorLanes);
 #else
-      hn::Store(a, d, out);
-      hn::Store(b, d, out + kPairVectorLanes);
+    hn::Store(a, d, out);
+    hn::Store(b, d, out + kPairVectorLanes);
 #endif
-      out += 2 * kPairVectorLanes;
-    }
-    cursor.Next();
-    dst += dst_step;
+    out += 2 * kPairVectorLanes;
   }
 }
 
-template <typename T>
-void InterleavePairs(const DepthwiseLines& lines, uint32_t lane_rows, uint32_t columns,
-                     std::byte* dst, size_t dst_step) {
-  if constexpr (kPairLanes >= 32) {
-    if (lane_rows == 2) return InterleavePairRows<2, T>(lines, columns, dst, dst_step);
-  }
-  InterleavePairRows<1, T>(lines, columns, dst, dst_step);
+void InterleavePairLevels(const int8_t* const* taps, std::byte* dst) {
+  InterleavePair(taps[0], taps[1], dst);
 }
 
 // ------------------------------ Multiplication
@@ -184,26 +123,28 @@ HWY_INLINE void CopyChannels(uint8_t* dst, const uint8_t* src, uint32_t channels
   for (uint32_t i = 0; i < (channels & 7); ++i) dst[i] = src[i];
 }
 
-// One output's lanes to its rows.
-HWY_INLINE void StoreLanes(const DepthwiseTile& tile, const uint8_t* lanes, uint32_t output) {
-  const uint32_t row_lanes = kPairLanes / tile.lane_rows;
-  for (uint32_t row = 0; row < tile.rows; ++row) {
-    uint8_t* dst = tile.dst[row] + output * tile.dst_stride;
-    const uint8_t* src = lanes + row * row_lanes;
-    uint32_t channels = tile.channels;
-    if (channels > 16) {
-      std::memcpy(dst, src, 16);
-      dst += 16;
-      src += 16;
-      channels -= 16;
-    }
-    CopyChannels(dst, src, channels);
+HWY_INLINE void StoreLanes(uint8_t* dst, const uint8_t* lanes, uint32_t channels) {
+  if (channels > 16) {
+    std::memcpy(dst, lanes, 16);
+    dst += 16;
+    lanes += 16;
+    channels -= 16;
   }
+  CopyChannels(dst, lanes, channels);
 }
 
-// Outputs [first, first + kOutputs).
+// Interleaved columns of the outputs from `first` on.
+struct Columns {
+  std::byte* memory;
+  size_t output_step;  // bytes to the first column of the next output
+  size_t tap_step;     // bytes to the next column of the same output
+  uint32_t first;
+  uint32_t outputs;
+};
+
+// Outputs [first, first + kOutputs) of the columns.
 template <uint32_t kOutputs>
-HWY_INLINE void ComputeOutputs(const DepthwiseTile& tile, uint32_t first) {
+HWY_INLINE void ComputeOutputs(const DepthwiseTile& tile, const Columns& columns, uint32_t first) {
   const D16 d16;
   const D32 d32;
   const hn::Rebind<uint8_t, D16> d8;
@@ -217,20 +158,21 @@ HWY_INLINE void ComputeOutputs(const DepthwiseTile& tile, uint32_t first) {
     }
   }
   const int16_t* weights = reinterpret_cast<const int16_t*>(tile.weights);
-  for (uint32_t kx = 0; kx < tile.kernel_w; ++kx) {
-    const std::byte* column = tile.columns + first * tile.output_step + kx * tile.tap_step;
-    for (uint32_t group = 0; group < tile.groups; ++group) {
+  for (uint32_t group = 0; group < tile.groups; ++group) {
+    const std::byte* column = columns.memory + group * kGroupBytes + first * columns.output_step;
+    for (uint32_t kx = 0; kx < tile.kernel_w; ++kx) {
       for (uint32_t v = 0; v < kPairVectors; ++v) {
         const V16 weights0 = hn::Load(d16, weights);
         const V16 weights1 = hn::Load(d16, weights + kPairVectorLanes);
         weights += 2 * kPairVectorLanes;
         for (uint32_t i = 0; i < kOutputs; ++i) {
-          const int16_t* values = reinterpret_cast<const int16_t*>(column + i * tile.output_step) +
-                                  2 * kPairVectorLanes * v;
+          const int16_t* values =
+              reinterpret_cast<const int16_t*>(column + i * columns.output_step) +
+              2 * kPairVectorLanes * v;
           MultiplyAddPairs(values, weights0, weights1, sums[i][v][0], sums[i][v][1]);
         }
       }
-      column += size_t{kPairLanes} * 4;
+      column += columns.tap_step;
     }
   }
   HWY_ALIGN uint8_t lanes[kOutputs][kPairLanes];
@@ -238,7 +180,7 @@ HWY_INLINE void ComputeOutputs(const DepthwiseTile& tile, uint32_t first) {
     const uint32_t lane = v * kPairVectorLanes;
     const Requantization<D16> requantization(params.right + lane, params.left + lane,
                                              params.multiplier + lane, tile.zero_point,
-                                             tile.left_shifts);
+                                             params.left_shifts);
     const auto code_lo = hn::Set(d8, tile.code_lo);
     const auto code_hi = hn::Load(d8, params.code_hi + lane);
     for (uint32_t i = 0; i < kOutputs; ++i) {
@@ -246,15 +188,80 @@ HWY_INLINE void ComputeOutputs(const DepthwiseTile& tile, uint32_t first) {
       hn::Store(hn::Min(hn::Max(codes, code_lo), code_hi), d8, lanes[i] + lane);
     }
   }
-  for (uint32_t i = 0; i < kOutputs; ++i) StoreLanes(tile, lanes[i], first + i);
+  for (uint32_t i = 0; i < kOutputs; ++i) {
+    StoreLanes(tile.dst + (columns.first + first + i) * tile.dst_stride, lanes[i], tile.channels);
+  }
 }
 
-void ComputePairs(const DepthwiseTile& tile) {
+// `columns` source columns from column x on.
+void InterleaveColumns(const DepthwiseTile& tile, int64_t x, size_t columns) {
+  const size_t column_bytes = tile.groups * kGroupBytes;
+  HWY_ALIGN uint8_t padding[kPairLanes];
+  std::memset(padding, tile.src_zero_point, sizeof padding);
+  for (uint32_t group = 0; group < tile.groups; ++group) {
+    std::byte* dst = tile.scratch + group * kGroupBytes;
+    const uint8_t* const* line = tile.line + 2 * group;
+    for (size_t i = 0; i < columns; ++i) {
+      const int64_t column = x + static_cast<int64_t>(i);
+      if (column >= 0 && column < tile.src_width) {
+        const size_t offset = static_cast<size_t>(column) * tile.src_step;
+        InterleavePair(line[0] + offset, line[1] + offset, dst);
+      } else {
+        InterleavePair(padding, padding, dst);
+      }
+      dst += column_bytes;
+    }
+  }
+}
+
+uint64_t WindowWidth(const Window& window) {
+  return uint64_t{window.kernel_w - 1} * window.dilation_w + 1;
+}
+
+// Outputs that are computed at a time: their columns should stay in L1.
+uint32_t StretchOutputs(const Window& window, uint32_t outputs) {
+  constexpr size_t kColumnsBytes = 20 * 1024;
+  const uint64_t groups = (window.kernel_h + 1) / 2;
+  const uint64_t columns =
+      std::max<uint64_t>(WindowWidth(window), kColumnsBytes / (groups * kGroupBytes));
+  return static_cast<uint32_t>(
+      std::min<uint64_t>((columns - WindowWidth(window)) / window.stride_w + 1, outputs));
+}
+
+size_t ColumnsOf(const Window& window, uint32_t outputs) {
+  return size_t{outputs - 1} * window.stride_w + WindowWidth(window);
+}
+
+size_t PairsScratchBytes(const Window& window, uint32_t outputs) {
+  const size_t groups = (window.kernel_h + 1) / 2;
+  return ColumnsOf(window, StretchOutputs(window, outputs)) * groups * kGroupBytes;
+}
+
+void ComputeStretch(const DepthwiseTile& tile, const Columns& columns) {
   // As many sums as the registers hold beside weights and values.
   constexpr uint32_t kOutputs = kPairVectors == 1 ? 4 : 2;
   uint32_t i = 0;
-  for (; i + kOutputs <= tile.outputs; i += kOutputs) ComputeOutputs<kOutputs>(tile, i);
-  for (; i < tile.outputs; ++i) ComputeOutputs<1>(tile, i);
+  for (; i + kOutputs <= columns.outputs; i += kOutputs) {
+    ComputeOutputs<kOutputs>(tile, columns, i);
+  }
+  for (; i < columns.outputs; ++i) ComputeOutputs<1>(tile, columns, i);
+}
+
+void ComputePairs(const DepthwiseTile& tile) {
+  Window window;
+  window.kernel_h = 2 * tile.groups;
+  window.kernel_w = tile.kernel_w;
+  window.stride_w = tile.stride_w;
+  window.dilation_w = tile.dilation_w;
+  const size_t column_bytes = tile.groups * kGroupBytes;
+  const uint32_t stretch = StretchOutputs(window, tile.outputs);
+  for (uint32_t first = 0; first < tile.outputs; first += stretch) {
+    const uint32_t outputs = std::min(stretch, tile.outputs - first);
+    InterleaveColumns(tile, int64_t{first} * tile.stride_w - tile.pad_left,
+                      ColumnsOf(window, outputs));
+    ComputeStretch(tile, {tile.scratch, tile.stride_w * column_bytes,
+                          tile.dilation_w * column_bytes, first, outputs});
+  }
 }
 
 #endif  // MPQ_TARGET_HAS_VECTORS
@@ -267,22 +274,42 @@ HWY_AFTER_NAMESPACE();
 
 namespace mpq {
 
-#define MPQ_QUADS(TARGET, lanes, decode, compute)                            \
-  {                                                                          \
-    lanes, 4, lanes, 16, decode, TARGET::Transpose, TARGET::InterleaveQuads, \
-        TARGET::InterleaveQuads, compute                                     \
-  }
-#define MPQ_PAIRS(TARGET, decode)                                                               \
-  {                                                                                             \
-    TARGET::kPairLanes, 2, TARGET::kPairVectorLanes, 8, decode, TARGET::Transpose,              \
-        TARGET::InterleavePairs<uint8_t>, TARGET::InterleavePairs<int8_t>, TARGET::ComputePairs \
+namespace {
+
+bool AnyWindow(const Window&) { return true; }
+
+#if HWY_ARCH_X86
+bool IsUsualWindow(const Window& window) {
+  return window.kernel_h == window.kernel_w && (window.kernel_w == 3 || window.kernel_w == 5) &&
+         window.stride_w <= 2 && window.dilation_w == 1;
+}
+// Output steps of half of the lanes.
+size_t HalvesScratchBytes(const Window&, uint32_t outputs) {
+  return size_t{outputs} * kDepthwiseMaxLanes;
+}
+#endif
+
+}  // namespace
+
+#define MPQ_PAIRS(TARGET, decode)                                                                \
+  {                                                                                              \
+    TARGET::kPairLanes, 1, 2, TARGET::kPairVectorLanes, 8, decode, TARGET::Transpose,            \
+        TARGET::InterleavePairLevels, AnyWindow, TARGET::PairsScratchBytes, TARGET::ComputePairs \
   }
 
 #if HWY_ARCH_X86
-const DepthwiseMicroKernel kDepthwiseAvx512Vnni =
-    MPQ_QUADS(N_AVX3, 64, DecodeTilesAvx512, ComputeDepthwiseAvx512Vnni);
-const DepthwiseMicroKernel kDepthwiseAvxVnni =
-    MPQ_QUADS(N_AVX2, 32, DecodeTilesSse4, ComputeDepthwiseAvxVnni);
+const DepthwiseMicroKernel kDepthwiseAvx512Vnni = {64,
+                                                   4,
+                                                   4,
+                                                   64,
+                                                   16,
+                                                   DecodeTilesAvx512,
+                                                   N_AVX3::Transpose,
+                                                   N_AVX3::InterleaveQuadLevels,
+                                                   IsUsualWindow,
+
+                                                   HalvesScratchBytes,
+                                                   ComputeDepthwiseAvx512Vnni};
 const DepthwiseMicroKernel kDepthwiseAvx512 = MPQ_PAIRS(N_AVX3, DecodeTilesAvx512);
 const DepthwiseMicroKernel kDepthwiseAvx2 = MPQ_PAIRS(N_AVX2, DecodeTilesSse4);
 const DepthwiseMicroKernel kDepthwiseSse4 = MPQ_PAIRS(N_SSE4, DecodeTilesSse4);

@@ -35,12 +35,10 @@ constexpr Kernel kDepthwiseColumnsSse4 =
     MakeDepthwiseKernel<kDepthwiseSse4>("depthwise.columns.sse4", Isa::kSse4);
 constexpr Kernel kDepthwiseColumnsAvx2 =
     MakeDepthwiseKernel<kDepthwiseAvx2>("depthwise.columns.avx2", Isa::kAvx2);
-constexpr Kernel kDepthwiseColumnsAvxVnni =
-    MakeDepthwiseKernel<kDepthwiseAvxVnni>("depthwise.columns.avxvnni", Isa::kAvxVnni);
 constexpr Kernel kDepthwiseColumnsAvx512 =
     MakeDepthwiseKernel<kDepthwiseAvx512>("depthwise.columns.avx512", Isa::kAvx512);
-constexpr Kernel kDepthwiseColumnsAvx512Vnni =
-    MakeDepthwiseKernel<kDepthwiseAvx512Vnni>("depthwise.columns.avx512vnni", Isa::kAvx512Vnni);
+constexpr Kernel kDepthwiseRowsAvx512Vnni =
+    MakeDepthwiseKernel<kDepthwiseAvx512Vnni>("depthwise.rows.avx512vnni", Isa::kAvx512Vnni);
 #elif defined(__aarch64__)
 constexpr Kernel kDepthwiseColumnsNeon =
     MakeDepthwiseKernel<kDepthwiseNeon>("depthwise.columns.neon", Isa::kNeon);
@@ -77,8 +75,8 @@ constexpr const Kernel* kConvKernels[] = {
 
 constexpr const Kernel* kDepthwiseConvKernels[] = {
 #if defined(__x86_64__)
-    &kDepthwiseColumnsAvx512Vnni, &kDepthwiseColumnsAvx512, &kDepthwiseColumnsAvxVnni,
-    &kDepthwiseColumnsAvx2,       &kDepthwiseColumnsSse4,
+    &kDepthwiseRowsAvx512Vnni, &kDepthwiseColumnsAvx512,
+    &kDepthwiseColumnsAvx2,    &kDepthwiseColumnsSse4,
 #elif defined(__aarch64__)
     &kDepthwiseColumnsNeon,
 #endif

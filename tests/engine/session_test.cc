@@ -5,6 +5,7 @@
 #include <numeric>
 #include <random>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "engine/core/isa.h"
@@ -78,6 +79,46 @@ TEST_CASE("integer logits are the same bits for every instruction set, thread co
       }
     }
   }
+}
+
+TEST_CASE("the memory limit counts the scratch of all threads; nothing is allocated beyond it") {
+  const Model model = MakeModel(AllOperatorsModel(/*is_float=*/false));
+  for (const uint32_t threads : {1u, 3u}) {
+    SessionOptions options;
+    options.threads = threads;
+    const MemoryPlan plan = Session::Create(model, options)->memory_plan();
+    CHECK(plan.threads == threads);
+    CHECK(plan.scratch_bytes > 0);
+    CHECK(plan.arena_lower_bound <= plan.arena_bytes);
+    CHECK(plan.total() == plan.arena_bytes + threads * plan.scratch_bytes);
+    options.memory_limit = plan.total();
+    CHECK(Session::Create(model, options).ok());
+    options.memory_limit = plan.total() - 1;
+    const Result<Session> refused = Session::Create(model, options);
+    CHECK(refused.status().code() == ErrorCode::kLimitExceeded);
+    CHECK(refused.status().message().find(std::to_string(plan.total())) != std::string::npos);
+  }
+  // Hundreds of megabytes.
+  SessionOptions huge;
+  huge.memory_limit = 1 << 20;
+  huge.batch = 64;
+  huge.height = huge.width = 512;
+  CHECK(Session::Create(model, huge).status().code() == ErrorCode::kLimitExceeded);
+}
+
+TEST_CASE("sessions of one model run side by side") {
+  const Model model = MakeModel(AllOperatorsModel(/*is_float=*/false));
+  const std::vector<uint8_t> pixels = RandomPixels(model, 1);
+  const std::vector<int16_t> expected = RunLogits(model, {}, pixels, 1);
+  std::vector<std::vector<int16_t>> logits(4);
+  std::vector<std::thread> workers;
+  for (auto& result : logits) {
+    workers.emplace_back([&] {
+      for (int i = 0; i < 20; ++i) result = RunLogits(model, {}, pixels, 1);
+    });
+  }
+  for (std::thread& worker : workers) worker.join();
+  for (const auto& result : logits) CHECK(result == expected);
 }
 
 TEST_CASE("the forced instruction set is the one that runs") {

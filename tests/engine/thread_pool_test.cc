@@ -1,8 +1,11 @@
 #include "engine/core/thread_pool.h"
 
 #include <doctest/doctest.h>
+#include <sys/resource.h>
 
 #include <atomic>
+#include <chrono>
+#include <thread>
 #include <vector>
 
 namespace mpq {
@@ -29,6 +32,25 @@ TEST_CASE("every unit runs exactly once, loop after loop") {
       for (uint32_t i = 0; i < count; ++i) CHECK(counts.runs[i].load() == 50);
     }
   }
+}
+
+double ProcessorSeconds() {
+  rusage usage;
+  getrusage(RUSAGE_SELF, &usage);
+  const auto seconds = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec);
+  };
+  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+}
+
+TEST_CASE("threads that wait burn no processor") {
+  ThreadPool pool;
+  REQUIRE(pool.Start(4).ok());
+  Counts counts(4);
+  pool.Run(4, Count, &counts);
+  const double before = ProcessorSeconds();
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  CHECK(ProcessorSeconds() - before < 0.02);
 }
 
 TEST_CASE("a pool that never ran ends") {

@@ -7,6 +7,7 @@
 #include "format/code_layout.h"
 #include "format/message.h"
 #include "format/model_data.h"
+#include "format/node_fields.h"
 #include "format/section_table.h"
 #include "mpq/session.h"
 
@@ -181,7 +182,7 @@ class Diff {
     for (size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
       const std::string what = Message("node ", i, " '", a[i].name, "'");
       Compare(what + ": name", a[i].name, b[i].name);
-      Compare<std::string>(what + ": operator", OpKindName(a[i].kind), OpKindName(b[i].kind));
+      Compare<std::string>(what + ": operator", OperatorName(a[i]), OperatorName(b[i]));
       Compare(what + ": attributes", Attributes(a[i]), Attributes(b[i]));
       if (a[i].inputs != b[i].inputs || a[i].output != b[i].output) Add(what, ": wiring differs");
       if (a[i].clip_lo != b[i].clip_lo || a[i].clip_hi != b[i].clip_hi ||
@@ -244,7 +245,7 @@ Result<ModelFacts> InspectModel(const Model& model, const std::string& path, uin
   for (const Node& node : graph.nodes) {
     LayerFacts layer;
     layer.name = node.name;
-    layer.kind = OpKindName(node.kind);
+    layer.kind = OperatorName(node);
     layer.attributes = Attributes(node);
     layer.output = shapes[node.output];
     if (node.weights != kNone) AddWeightFacts(graph, node, layer);

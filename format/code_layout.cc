@@ -4,12 +4,11 @@
 #include <cstring>
 
 #include "format/message.h"
+#include "format/rounding.h"
 
 namespace mpq {
 
 namespace {
-
-constexpr uint32_t DivideRoundUp(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
 
 // Calls f(plane_bits, shift) for each bit plane of a B-bit code, widest first; `shift` is the
 // position of the plane's lowest bit in the code.

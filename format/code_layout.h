@@ -27,6 +27,7 @@
 #include <vector>
 
 #include "format/graph.h"
+#include "format/rounding.h"
 
 namespace mpq {
 
@@ -37,7 +38,7 @@ inline constexpr size_t kStreamAlignment = 64;
 
 // The channel stride of an activation: packed for the graph's input, else a multiple of 4.
 inline uint32_t ChannelStride(uint32_t channels, bool is_graph_input) {
-  return is_graph_input ? channels : (channels + 3) / 4 * 4;
+  return is_graph_input ? channels : RoundUp(channels, 4);
 }
 
 struct CodeLayout {

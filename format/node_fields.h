@@ -17,6 +17,11 @@ inline bool HasResidual(const Node& node) {
   return node.kind == OpKind::kConv && node.inputs.size() > 1;
 }
 
+// As people see it.
+inline const char* OperatorName(const Node& node) {
+  return HasResidual(node) ? "Conv+residual" : OpKindName(node.kind);
+}
+
 inline bool HasWindow(OpKind kind) {
   return HasWeights(kind) || kind == OpKind::kMaxPool || kind == OpKind::kAvgPool ||
          kind == OpKind::kSlicePad;

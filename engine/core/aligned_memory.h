@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "format/message.h"
+#include "format/rounding.h"
 
 namespace mpq {
 
@@ -18,7 +19,7 @@ class AlignedMemory {
   static Result<AlignedMemory> Allocate(size_t size) {
     AlignedMemory memory;
     if (size == 0) return memory;
-    const size_t rounded = (size + kAlignment - 1) / kAlignment * kAlignment;
+    const size_t rounded = RoundUp(size, kAlignment);
     if (rounded < size) return Error(ErrorCode::kOutOfMemory, size, " bytes: out of memory");
     memory.data_.reset(static_cast<std::byte*>(std::aligned_alloc(kAlignment, rounded)));
     if (memory.data_ == nullptr) {

@@ -3,14 +3,15 @@
 #include <algorithm>
 #include <numeric>
 
+#include "engine/core/aligned_memory.h"
+#include "format/rounding.h"
+
 namespace mpq {
 
 namespace {
 
-constexpr size_t kAlignment = 64;
-
 size_t RoundedBytes(const ArenaBuffer& buffer) {
-  return (buffer.bytes + kAlignment - 1) / kAlignment * kAlignment;
+  return RoundUp(buffer.bytes, AlignedMemory::kAlignment);
 }
 
 }  // namespace

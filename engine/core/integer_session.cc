@@ -12,6 +12,8 @@
 #include "engine/core/thread_pool.h"
 #include "format/message.h"
 #include "format/model_data.h"
+#include "format/node_fields.h"
+#include "format/rounding.h"
 
 namespace mpq {
 
@@ -87,7 +89,7 @@ class IntegerSession final : public SessionImpl {
                                    options_.width, options_.threads,
                                    isa_,           options_.keep_tensors};
     MPQ_ASSIGN_OR_RETURN(plan_, MakePlan(graph(), plan_options));
-    scratch_stride_ = (plan_.scratch_bytes + 63) / 64 * 64;
+    scratch_stride_ = RoundUp(plan_.scratch_bytes, AlignedMemory::kAlignment);
     MPQ_RETURN_IF_ERROR(CheckMemoryLimit(memory_plan().total(), options_.memory_limit));
     MPQ_ASSIGN_OR_RETURN(arena_, AlignedMemory::Allocate(plan_.arena_bytes));
     MPQ_ASSIGN_OR_RETURN(scratch_, AlignedMemory::Allocate(scratch_stride_ * options_.threads));
@@ -108,7 +110,7 @@ class IntegerSession final : public SessionImpl {
       const Step& step = plan_.steps[i];
       StepInfo info;
       info.node = step.node->name;
-      info.op = OpKindName(step.node->kind);
+      info.op = OperatorName(*step.node);
       info.kernel = step.kernel->name;
       info.refusals = step.refusals;
       info.macs = plan_.macs[i];

@@ -5,8 +5,10 @@
 #include <cstring>
 #include <utility>
 
+#include "engine/core/aligned_memory.h"
 #include "format/message.h"
 #include "format/node_fields.h"
+#include "format/rounding.h"
 
 namespace mpq {
 
@@ -31,9 +33,6 @@ constexpr uint32_t kMinStripes = 14;
 constexpr uint32_t kMaxStripeRows = 64;
 // Kernels may read this far beyond a tensor (step.h).
 constexpr size_t kOverReadBytes = 64;
-
-constexpr uint32_t DivideRoundUp(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
-constexpr size_t RoundUp64(size_t x) { return (x + 63) / 64 * 64; }
 
 // A residual is read at the output's pixels, not through the window.
 bool IsResidual(const Step& step, size_t operand) {
@@ -67,7 +66,7 @@ std::vector<uint32_t> StripeRows(std::span<const Step> steps, uint32_t rows) {
 }
 
 size_t BufferBytes(const Step& step, uint32_t rows) {
-  return RoundUp64(rows * step.dst.row_stride() + kOverReadBytes);
+  return RoundUp(rows * step.dst.row_stride() + kOverReadBytes, AlignedMemory::kAlignment);
 }
 
 // Of the tensors between the steps, in a stripe.
@@ -98,7 +97,7 @@ size_t PreparedBytes(const Step& step) {
   if (step.kernel->prepare == nullptr) return 0;
   Step stripe = step;
   stripe.is_prepared = true;
-  return RoundUp64(step.kernel->prepared_bytes(stripe));
+  return RoundUp(step.kernel->prepared_bytes(stripe), AlignedMemory::kAlignment);
 }
 
 // Rows of the last step's output in a stripe.

@@ -57,29 +57,31 @@ MPQ_INLINE void MultiplyAdd(Half& sums, const Half& values, const Half& weights)
 
 // ------------------------------ From sums to codes
 
-// kAnyShift: of both directions, and without a multiplication.
-template <bool kAnyShift>
+// What a channel group needs. Narrow weights give small sums, which are shifted left.
+enum class Shifts { kRight, kLeftAndRight, kUnusual };
+
+template <Shifts kShifts>
 MPQ_INLINE __m512i Shift(__m512i sum, const DepthwiseChannels& params, int i) {
   __m512i t = _mm512_srav_epi32(sum, _mm512_load_si512(params.right + 16 * i));
-  if constexpr (kAnyShift) {  // 16 bits after saturation: 15 more fit
+  if constexpr (kShifts == Shifts::kRight) return t;
+  if constexpr (kShifts == Shifts::kUnusual) {  // 16 bits after saturation: 15 more fit
     t = _mm512_max_epi32(_mm512_min_epi32(t, _mm512_set1_epi32(32767)), _mm512_set1_epi32(-32768));
-    t = _mm512_sllv_epi32(t, _mm512_load_si512(params.left + 16 * i));
   }
-  return t;
+  return _mm512_sllv_epi32(t, _mm512_load_si512(params.left + 16 * i));
 }
 
 // A half to 16-bit output steps including the zero point. Additions saturate where the code would
 // saturate anyway.
-template <bool kAnyShift>
+template <Shifts kShifts>
 MPQ_INLINE __m512i OutputSteps(const Half& sums, const DepthwiseTile& tile, int half) {
   const DepthwiseChannels& params = *tile.params;
-  const __m512i t = _mm512_packs_epi32(Shift<kAnyShift>(sums.a, params, 2 * half),
-                                       Shift<kAnyShift>(sums.b, params, 2 * half + 1));
+  const __m512i t = _mm512_packs_epi32(Shift<kShifts>(sums.a, params, 2 * half),
+                                       Shift<kShifts>(sums.b, params, 2 * half + 1));
   const __m512i multiplier = _mm512_load_si512(params.multiplier + 32 * half);
   const __m512i u = _mm512_mulhrs_epi16(t, multiplier);
   const __m512i offset = _mm512_set1_epi16(static_cast<int16_t>(64 * tile.zero_point + 32));
   const __m512i scaled = _mm512_srai_epi16(_mm512_adds_epi16(u, offset), 6);
-  if constexpr (!kAnyShift) return scaled;
+  if constexpr (kShifts != Shifts::kUnusual) return scaled;
   const __mmask32 shifted = _mm512_cmpeq_epi16_mask(multiplier, _mm512_setzero_si512());
   return _mm512_mask_adds_epi16(scaled, shifted, t, _mm512_set1_epi16(tile.zero_point));
 }
@@ -120,7 +122,7 @@ MPQ_INLINE void Store(const DepthwiseTile& tile, uint8_t* dst, __m512i codes) {
 // ------------------------------ Along a row
 
 // kKernel x kKernel taps.
-template <int kKernel, int kStride, Part kPart, bool kAnyShift>
+template <int kKernel, int kStride, Part kPart, Shifts kShifts>
 class Stream {
  public:
   explicit Stream(const DepthwiseTile& tile)
@@ -236,12 +238,12 @@ class Stream {
     __m512i* kept = reinterpret_cast<__m512i*>(tile_.scratch) + output_;
     __m512i lower_steps;
     if constexpr (kLower) {
-      lower_steps = OutputSteps<kAnyShift>(sums.lower, tile_, 0);
+      lower_steps = OutputSteps<kShifts>(sums.lower, tile_, 0);
     } else {
       lower_steps = _mm512_load_si512(kept);
     }
     if constexpr (kUpper) {
-      const __m512i upper_steps = OutputSteps<kAnyShift>(sums.upper, tile_, 1);
+      const __m512i upper_steps = OutputSteps<kShifts>(sums.upper, tile_, 1);
       Store(tile_, tile_.dst + output_ * tile_.dst_stride, Codes(lower_steps, upper_steps, tile_));
     } else {
       _mm512_store_si512(kept, lower_steps);
@@ -259,10 +261,12 @@ class Stream {
 
 template <int kKernel, int kStride, Part kPart>
 void Run(const DepthwiseTile& tile) {
-  if (tile.params->any_shift) {
-    Stream<kKernel, kStride, kPart, true>(tile).Run();
+  if (tile.params->unusual) {
+    Stream<kKernel, kStride, kPart, Shifts::kUnusual>(tile).Run();
+  } else if (tile.params->left_shifts) {
+    Stream<kKernel, kStride, kPart, Shifts::kLeftAndRight>(tile).Run();
   } else {
-    Stream<kKernel, kStride, kPart, false>(tile).Run();
+    Stream<kKernel, kStride, kPart, Shifts::kRight>(tile).Run();
   }
 }
 

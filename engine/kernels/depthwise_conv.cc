@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstdlib>
 #include <cstring>
 
 #include "format/message.h"
@@ -82,7 +83,7 @@ struct Scratch {
   Scratch(const Step& step, const DepthwiseMicroKernel& micro_kernel, const Split& split) {
     const size_t quads = step.layout.quads();
     tiles = Take(quads * kTileCodes);
-    planes = Take((quads * 4 + 1) * micro_kernel.lanes);
+    planes = Take((quads * 4 + 1) * kDepthwiseMaxLanes);
     group = Take(step.is_prepared ? 0 : GroupParts(step, split).bytes);
     padding = Take(PaddingBytes(step));
     lines = Take(split.lines * sizeof(const uint8_t*));
@@ -128,7 +129,6 @@ class Depthwise {
         scratch_(scratch) {
     std::memset(At<uint8_t>(parts_.padding), step.src_tensors[0]->zero_point,
                 parts_.PaddingBytes(step));
-    if (!step.is_prepared) OrderLanes();
     tile_.line = At<const uint8_t*>(parts_.lines);
     tile_.src_zero_point = static_cast<uint8_t>(step.src_tensors[0]->zero_point);
     tile_.kernel_w = window_.kernel_w;
@@ -142,7 +142,6 @@ class Depthwise {
   }
 
   void Prepare() {
-    OrderLanes();
     for (uint32_t group = 0; group < split_.channel_groups; ++group) {
       LocateChannelGroup(group);
       DecodeChannelGroup();
@@ -163,13 +162,6 @@ class Depthwise {
   template <typename T>
   T* At(size_t offset) const {
     return reinterpret_cast<T*>(scratch_ + offset);
-  }
-
-  void OrderLanes() {
-    for (uint32_t k = 0; k < micro_.lanes; ++k) {
-      position32_[LaneOf(micro_, k, 4)] = static_cast<uint8_t>(k);
-      position16_[LaneOf(micro_, k, 8)] = static_cast<uint8_t>(k);
-    }
   }
 
   // Items come in ascending order, which makes finding their codes cheap.
@@ -208,23 +200,25 @@ class Depthwise {
     const uint32_t quads = step_.layout.quads();
     int8_t* tiles = At<int8_t>(parts_.tiles);
     int8_t* planes = At<int8_t>(parts_.planes);
-    const size_t plane_bytes = micro_.lanes;
-    std::memset(planes, 0, (size_t{quads} * 4 + 1) * plane_bytes);
+    constexpr size_t kPlaneBytes = kDepthwiseMaxLanes;
+    // Of blocks that the last channel group does not have, too.
+    const size_t zeros = num_blocks < split_.group_blocks ? 0 : size_t{quads} * 4;
+    std::memset(planes + zeros * kPlaneBytes, 0, (size_t{quads} * 4 + 1 - zeros) * kPlaneBytes);
     for (; next_block_ < first_block + num_blocks; ++next_block_) {
       if (next_block_ >= first_block) {
         const TileLevels levels = BlockTileLevels(next_block_);
         micro_.decode(weights.codes.data() + next_codes_, quads, levels, tiles, kTileCodes);
         int8_t* plane = planes + (next_block_ - first_block) * kBlockChannels;
         for (uint32_t quad = 0; quad < quads; ++quad) {
-          micro_.transpose(tiles + size_t{quad} * kTileCodes, plane, plane_bytes);
-          plane += 4 * plane_bytes;
+          micro_.transpose(tiles + size_t{quad} * kTileCodes, plane, kPlaneBytes);
+          plane += 4 * kPlaneBytes;
         }
       }
       next_codes_ += step_.layout.BlockBytes(weights.block_bits[next_block_]);
     }
     if (tile_.segments == 1) return;
     for (uint32_t tap = 0; tap < quads * 4; ++tap) {
-      int8_t* plane = planes + tap * plane_bytes;
+      int8_t* plane = planes + tap * kPlaneBytes;
       for (uint32_t lane = group_channels_; lane < micro_.lanes; lane += group_channels_) {
         std::memcpy(plane + lane, plane, group_channels_);
       }
@@ -253,7 +247,7 @@ class Depthwise {
         for (uint32_t i = 0; i < micro_.group_taps; ++i) {
           const uint32_t ky = group * micro_.group_taps + i;
           const uint32_t tap = ky < window_.kernel_h ? ky * window_.kernel_w + kx : zero_plane;
-          taps[i] = planes + size_t{tap} * micro_.lanes;
+          taps[i] = planes + size_t{tap} * kDepthwiseMaxLanes;
         }
         micro_.interleave_levels(taps, dst);
         dst += split_.group_bytes;
@@ -262,23 +256,45 @@ class Depthwise {
   }
 
   void SetParams(DepthwiseChannels& params) const {
-    params = {};
+    params.left_shifts = false;
+    params.unusual = false;
+    const int64_t largest_sum =
+        int64_t{window_.kernel_h} * window_.kernel_w * 255 * step_.max_level;
+    DepthwiseChannels natural = {};  // in the order of the lanes
+    const ChannelParams* channels = step_.weights->channels.data() + first_channel_;
     for (uint32_t i = 0; i < tile_.channels; ++i) {
-      const ChannelParams& channel = step_.weights->channels[first_channel_ + i];
-      const Requantizer r = Requantizer::Unpack(channel.requant);
+      const Requantizer r = Requantizer::Unpack(channels[i].requant);
+      const int right = std::max(r.pre, 0);
+      const int left = std::max(-r.pre, 0);
       // Modulo 2^32 as accumulation is; the whole sum fits (kMaxAccumulator).
-      const uint32_t half = (uint32_t{1} << std::max(r.pre, 0)) >> 1;
-      for (uint32_t lane = i; lane < micro_.lanes; lane += group_channels_) {
-        const uint32_t k = position32_[lane];
-        params.start[k] = static_cast<int32_t>(static_cast<uint32_t>(channel.bias) + half);
-        params.right[k] = std::max(r.pre, 0);
-        params.left[k] = std::max(-r.pre, 0);
-        params.multiplier[position16_[lane]] = static_cast<int16_t>(r.shifted ? 0 : r.m);
-        params.code_hi[lane] = r.code_hi;
-      }
-      params.left_shifts |= r.pre < 0;
-      params.any_shift |= r.pre < 0 || r.shifted;
+      const uint32_t start =
+          static_cast<uint32_t>(channels[i].bias) + ((uint32_t{1} << right) >> 1);
+      natural.start[i] = static_cast<int32_t>(start);
+      natural.right[i] = right;
+      natural.left[i] = left;
+      natural.multiplier[i] = static_cast<int16_t>(r.shifted ? 0 : r.m);
+      natural.code_hi[i] = r.code_hi;
+      params.left_shifts |= left > 0;
+      const int64_t bound = largest_sum + std::abs(int64_t{channels[i].bias});
+      params.unusual |= r.shifted || bound << left > kMaxAccumulator;
     }
+    for (uint32_t i = group_channels_; i < micro_.lanes; i += group_channels_) {
+      std::copy_n(natural.start, group_channels_, natural.start + i);
+      std::copy_n(natural.right, group_channels_, natural.right + i);
+      std::copy_n(natural.left, group_channels_, natural.left + i);
+      std::copy_n(natural.multiplier, group_channels_, natural.multiplier + i);
+      std::copy_n(natural.code_hi, group_channels_, natural.code_hi + i);
+    }
+    for (uint32_t k = 0; k < micro_.lanes; k += 4) {
+      const uint32_t lane = LaneOf(micro_, k, 4);
+      std::memcpy(params.start + k, natural.start + lane, 16);
+      std::memcpy(params.right + k, natural.right + lane, 16);
+      std::memcpy(params.left + k, natural.left + lane, 16);
+    }
+    for (uint32_t k = 0; k < micro_.lanes; k += 8) {
+      std::memcpy(params.multiplier + k, natural.multiplier + LaneOf(micro_, k, 8), 16);
+    }
+    std::memcpy(params.code_hi, natural.code_hi, kDepthwiseMaxLanes);
   }
 
   // Computes output row y.
@@ -366,9 +382,6 @@ class Depthwise {
   std::byte* const scratch_;
   std::byte* group_memory_ = nullptr;  // GroupParts of the current channel group
   DepthwiseTile tile_ = {};
-
-  // Where the values of a lane are among the accumulators, and among the 16-bit values.
-  uint8_t position32_[kDepthwiseMaxLanes], position16_[kDepthwiseMaxLanes];
 
   // The channel group whose weights are in scratch, and where the codes of the next begin.
   uint32_t channel_group_ = kNone;

@@ -27,7 +27,7 @@ struct alignas(64) DepthwiseChannels {
   int16_t multiplier[kDepthwiseMaxLanes];
   uint8_t code_hi[kDepthwiseMaxLanes];
   bool left_shifts;  // some channel has left > 0
-  bool any_shift;    // some channel has left > 0 or the shifted form
+  bool unusual;      // some channel has the shifted form, or may leave int32 when shifted left
 };
 
 // One call: a row of outputs, in as many channels as there are lanes.

@@ -93,18 +93,32 @@ MPQ_INLINE __m512i Codes(__m512i lower_steps, __m512i upper_steps, const Depthwi
   return _mm512_min_epu8(_mm512_max_epu8(codes, code_lo), _mm512_load_si512(tile.params->code_hi));
 }
 
+MPQ_INLINE void Store(uint8_t* dst, __m256i codes, uint32_t channels) {
+  if (channels == 32) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(dst), codes);
+  } else {
+    _mm256_mask_storeu_epi8(dst, (uint32_t{1} << channels) - 1, codes);
+  }
+}
+
+MPQ_INLINE void Store(uint8_t* dst, __m128i codes, uint32_t channels) {
+  if (channels == 16) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(dst), codes);
+  } else {
+    _mm_mask_storeu_epi8(dst, static_cast<__mmask16>((uint32_t{1} << channels) - 1), codes);
+  }
+}
+
 MPQ_INLINE void StoreSegments(const DepthwiseTile& tile, uint8_t* dst, __m512i codes) {
   const auto segment = [&](int i) { return dst + tile.first[i] * tile.dst_stride; };
   if (tile.segments == 2) {
-    const auto mask = static_cast<__mmask32>(~uint32_t{0} >> (32 - tile.channels));
-    _mm256_mask_storeu_epi8(segment(0), mask, _mm512_castsi512_si256(codes));
-    _mm256_mask_storeu_epi8(segment(1), mask, _mm512_extracti64x4_epi64(codes, 1));
+    Store(segment(0), _mm512_castsi512_si256(codes), tile.channels);
+    Store(segment(1), _mm512_extracti64x4_epi64(codes, 1), tile.channels);
   } else {
-    const auto mask = static_cast<__mmask16>((uint32_t{1} << tile.channels) - 1);
-    _mm_mask_storeu_epi8(segment(0), mask, _mm512_castsi512_si128(codes));
-    _mm_mask_storeu_epi8(segment(1), mask, _mm512_extracti32x4_epi32(codes, 1));
-    _mm_mask_storeu_epi8(segment(2), mask, _mm512_extracti32x4_epi32(codes, 2));
-    _mm_mask_storeu_epi8(segment(3), mask, _mm512_extracti32x4_epi32(codes, 3));
+    Store(segment(0), _mm512_castsi512_si128(codes), tile.channels);
+    Store(segment(1), _mm512_extracti32x4_epi32(codes, 1), tile.channels);
+    Store(segment(2), _mm512_extracti32x4_epi32(codes, 2), tile.channels);
+    Store(segment(3), _mm512_extracti32x4_epi32(codes, 3), tile.channels);
   }
 }
 

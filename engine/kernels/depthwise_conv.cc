@@ -17,6 +17,8 @@ constexpr size_t kMaxWindowBytes = 1024 * 1024;
 // its channel group again, so items may be small.
 constexpr uint32_t kItemPixels = 256;
 
+constexpr size_t kNothingPacked = ~size_t{0};
+
 constexpr uint32_t DivideRoundUp(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
 constexpr size_t RoundUp(size_t x, size_t multiple) {
   return (x + multiple - 1) / multiple * multiple;
@@ -55,6 +57,11 @@ struct Split {
     segment_outputs = DivideRoundUp(step.dst.width, last_segments);
     segment_columns = static_cast<uint32_t>((segment_outputs - 1) * window.stride_w + window_width);
   }
+
+  // Of a line of packed segments.
+  size_t SegmentBytes(const DepthwiseMicroKernel& micro) const {
+    return size_t{segment_columns} * micro.lanes;
+  }
 };
 
 // What a channel group needs of its weights: in scratch, or one after the other where they are
@@ -71,13 +78,15 @@ struct GroupParts {
 
 // The parts of a thread's scratch. Each begins at a multiple of 64 bytes.
 struct Scratch {
-  size_t tiles = 0;     // decoded levels of one block
-  size_t planes = 0;    // of a channel group, by taps; one more plane of zeros
-  size_t group = 0;     // GroupParts, unless they are prepared
-  size_t padding = 0;   // a source line of zero points
-  size_t lines = 0;     // DepthwiseTile::line
-  size_t segments = 0;  // packed lines
-  size_t micro = 0;     // of the micro-kernel
+  size_t tiles = 0;        // decoded levels of one block
+  size_t planes = 0;       // of a channel group, by taps; one more plane of zeros
+  size_t group = 0;        // GroupParts, unless they are prepared
+  size_t padding = 0;      // a source line of zero points
+  size_t lines = 0;        // DepthwiseTile::line
+  size_t segments = 0;     // packed lines
+  size_t packed_rows = 0;  // the source row in each of them
+  size_t micro = 0;        // of the micro-kernel
+  size_t padding_bytes = 0;
   size_t bytes = 0;
 
   Scratch(const Step& step, const DepthwiseMicroKernel& micro_kernel, const Split& split) {
@@ -85,16 +94,16 @@ struct Scratch {
     tiles = Take(quads * kTileCodes);
     planes = Take((quads * 4 + 1) * kDepthwiseMaxLanes);
     group = Take(step.is_prepared ? 0 : GroupParts(step, split).bytes);
-    padding = Take(PaddingBytes(step));
+    padding_bytes =
+        std::max(step.src[0].row_stride() + kDepthwiseMaxLanes, split.SegmentBytes(micro_kernel));
+    padding = Take(padding_bytes);
     lines = Take(split.lines * sizeof(const uint8_t*));
     if (split.last_segments > 1) {
-      segments = Take(size_t{split.lines} * split.segment_columns * micro_kernel.lanes);
+      const uint32_t taps = step.node->window.kernel_h;
+      segments = Take(taps * split.SegmentBytes(micro_kernel));
+      packed_rows = Take(taps * sizeof(size_t));
     }
     micro = Take(micro_kernel.scratch_bytes(step.node->window, step.dst.width));
-  }
-
-  static size_t PaddingBytes(const Step& step) {
-    return step.src[0].row_stride() + kDepthwiseMaxLanes;
   }
 
  private:
@@ -127,8 +136,10 @@ class Depthwise {
         parts_(step, micro, split_),
         group_parts_(step, split_),
         scratch_(scratch) {
-    std::memset(At<uint8_t>(parts_.padding), step.src_tensors[0]->zero_point,
-                parts_.PaddingBytes(step));
+    std::memset(At<uint8_t>(parts_.padding), step.src_tensors[0]->zero_point, parts_.padding_bytes);
+    if (split_.last_segments > 1) {
+      std::fill_n(At<size_t>(parts_.packed_rows), window_.kernel_h, kNothingPacked);
+    }
     tile_.line = At<const uint8_t*>(parts_.lines);
     tile_.src_zero_point = static_cast<uint8_t>(step.src_tensors[0]->zero_point);
     tile_.kernel_w = window_.kernel_w;
@@ -168,6 +179,7 @@ class Depthwise {
   void SetChannelGroup(uint32_t index) {
     LocateChannelGroup(index);
     if (!step_.is_prepared) DecodeChannelGroup();
+    SetSegments();
     tile_.params = InGroup<DepthwiseChannels>(group_parts_.params);
     tile_.weights = InGroup<std::byte>(group_parts_.weights);
   }
@@ -300,11 +312,6 @@ class Depthwise {
   // Computes output row y.
   void RunTile(uint32_t y) {
     SetLines(y);
-    tile_.src_width = step_.src[0].width;
-    tile_.src_step = step_.src[0].pixel_stride;
-    tile_.pad_left = window_.pad_left;
-    tile_.outputs = step_.dst.width;
-    if (tile_.segments > 1) PackSegments();
     tile_.dst = step_.dst.mutable_u8() + image_ * step_.dst.image_stride() +
                 y * step_.dst.row_stride() + first_channel_;
     micro_.compute(tile_);
@@ -319,38 +326,50 @@ class Depthwise {
       const int64_t src_y = int64_t{y} * window_.stride_h + int64_t{i} * window_.dilation_h -
                             int64_t{window_.pad_top};
       const bool inside = i < window_.kernel_h && src_y >= 0 && src_y < src.height;
-      line[i] = inside ? image + static_cast<size_t>(src_y) * src.row_stride()
-                       : At<uint8_t>(parts_.padding);
+      if (!inside) {
+        line[i] = At<uint8_t>(parts_.padding);
+      } else if (tile_.segments == 1) {
+        line[i] = image + static_cast<size_t>(src_y) * src.row_stride();
+      } else {
+        line[i] = PackedLine(image, static_cast<uint32_t>(src_y), i);
+      }
     }
   }
 
-  // Replaces the lines by lines with the padding in them, whose pixels hold the segments side by
-  // side.
-  void PackSegments() {
-    tile_.outputs = split_.segment_outputs;
-    tile_.src_width = split_.segment_columns;
-    tile_.src_step = micro_.lanes;
-    tile_.pad_left = 0;
-    const uint8_t** line = At<const uint8_t*>(parts_.lines);
+  // Of segments side by side, where the driver has packed them.
+  void SetSegments() {
     for (uint32_t segment = 0; segment < tile_.segments; ++segment) {
       // The last segments overlap where the row cannot be divided.
       tile_.first[segment] =
           std::min(segment * split_.segment_outputs, step_.dst.width - split_.segment_outputs);
     }
-    uint8_t* packed = At<uint8_t>(parts_.segments);
-    for (uint32_t i = 0; i < window_.kernel_h; ++i) {
-      for (uint32_t segment = 0; segment < tile_.segments; ++segment) {
-        const int64_t x = int64_t{tile_.first[segment]} * window_.stride_w - window_.pad_left;
-        uint8_t* dst = packed + segment * group_channels_;
-        if (group_channels_ == 16) {
-          PackSegment<16>(line[i], x, dst);
-        } else {
-          PackSegment<32>(line[i], x, dst);
-        }
+    const bool packed = tile_.segments > 1;
+    tile_.outputs = packed ? split_.segment_outputs : step_.dst.width;
+    tile_.src_width = packed ? split_.segment_columns : step_.src[0].width;
+    tile_.src_step = packed ? micro_.lanes : step_.src[0].pixel_stride;
+    tile_.pad_left = packed ? 0 : window_.pad_left;
+  }
+
+  // A source row with the padding in it, whose pixels hold the segments side by side. Rows that the
+  // output row before has needed are still there.
+  const uint8_t* PackedLine(const uint8_t* image, uint32_t src_y, uint32_t tap) const {
+    const TensorView& src = step_.src[0];
+    const uint32_t slot = window_.dilation_h == 1 ? src_y % window_.kernel_h : tap;
+    uint8_t* packed = At<uint8_t>(parts_.segments) + slot * split_.SegmentBytes(micro_);
+    size_t& row = At<size_t>(parts_.packed_rows)[slot];
+    if (row == size_t{image_} * src.height + src_y) return packed;
+    row = size_t{image_} * src.height + src_y;
+    const uint8_t* line = image + src_y * src.row_stride();
+    for (uint32_t segment = 0; segment < tile_.segments; ++segment) {
+      const int64_t x = int64_t{tile_.first[segment]} * window_.stride_w - window_.pad_left;
+      uint8_t* dst = packed + segment * group_channels_;
+      if (group_channels_ == 16) {
+        PackSegment<16>(line, x, dst);
+      } else {
+        PackSegment<32>(line, x, dst);
       }
-      line[i] = packed;
-      packed += size_t{split_.segment_columns} * micro_.lanes;
     }
+    return packed;
   }
 
   // kBytes of each of segment_columns columns from column x of a line on.

@@ -93,7 +93,7 @@ struct Avx512Vectors {
     for (uint32_t row = 0; row < tile.num_rows; row += 2) {
       const __m512i codes =
           Codes(Sums(sums, row), Sums(odd, row), Sums(sums, row + 1), Sums(odd, row + 1),
-                PairAddends(tile.residual, row, tile.num_rows), r);
+                PairAddends(tile.residual, row, tile.num_rows, r), r);
       uint8_t* dst = tile.dst + row * tile.dst_stride;
       StoreCodes(dst, _mm512_castsi512_si256(codes), tile.dst_channels);
       if (row + 1 == tile.num_rows) return;
@@ -108,7 +108,7 @@ struct Avx512Vectors {
       alignas(64) uint8_t codes[4 * kGemmBlockChannels];
       _mm512_store_si512(
           codes, Codes(Sums(sums, row), Sums(sums, row + 1), Sums(sums, row + 2),
-                       Sums(sums, row + 3), QuadAddends(tile.residual, row, tile.num_rows), r));
+                       Sums(sums, row + 3), QuadAddends(tile.residual, row, tile.num_rows, r), r));
       for (uint32_t i = 0; i < 4 && row + i < tile.num_rows; ++i) {
         const __m128i part =
             _mm_load_si128(reinterpret_cast<const __m128i*>(codes + i * kGemmBlockChannels));

@@ -22,16 +22,52 @@ inline __m512i BroadcastQuad(const uint8_t* quad) {
   return _mm512_set1_epi32(value);
 }
 
-template <int kRows, int kBlocks>
-void ComputeTile(const GemmTile& tile) {
+// Where the 14 positions of a tile read a run: three pointers and two distances, which x86
+// addresses combine to all of them, instead of 14 pointers that do not fit the registers.
+struct Positions {
+  const uint8_t *p0, *p5, *p10;
+  ptrdiff_t step, step3;
+
+  Positions(const uint8_t* first, ptrdiff_t distance)
+      : p0(first),
+        p5(first + 5 * distance),
+        p10(first + 10 * distance),
+        step(distance),
+        step3(3 * distance) {}
+
+  // Keeps compilers from computing 14 pointers ahead of the loop.
+  void Hide() { asm("" : "+r"(p0), "+r"(p5), "+r"(p10), "+r"(step), "+r"(step3)); }
+  void Advance(ptrdiff_t bytes) {
+    p0 += bytes;
+    p5 += bytes;
+    p10 += bytes;
+  }
+
+  template <int kPosition>
+  const uint8_t* At() const {
+    constexpr int i = kPosition;
+    if constexpr (i == 0) return p0;
+    if constexpr (i == 1 || i == 2 || i == 4 || i == 8) return p0 + i * step;
+    if constexpr (i == 3 || i == 6 || i == 12) return p0 + i / 3 * step3;
+    if constexpr (i == 5) return p5;
+    if constexpr (i == 7 || i == 9 || i == 13) return p5 + (i - 5) * step;
+    if constexpr (i == 11) return p5 + 2 * step3;
+    if constexpr (i == 10) return p10;
+  }
+};
+
+template <int kRows, int kBlocks, Finish kFinish>
+inline void ComputeTile(const GemmTile& tile, const GemmSweep& sweep, const Requantise& r,
+                        const GemmResidual& residual, const uint8_t* src, uint8_t* dst,
+                        int32_t* sums) {
   constexpr bool kFewRows = kRows <= 3;
 #define MPQ_DECLARE(i) __m512i a##i = _mm512_setzero_si512(), b##i = a##i;
   MPQ_FOR_ROWS(MPQ_DECLARE)
 #undef MPQ_DECLARE
 
-  if (tile.residual.codes != nullptr) {
+  if (kFinish != Finish::kPlain && residual.codes != nullptr) {
     for (int i = 0; i < kRows; ++i) {
-      _mm_prefetch(tile.residual.codes + i * tile.residual.stride, _MM_HINT_T0);
+      _mm_prefetch(residual.codes + i * residual.stride, _MM_HINT_T0);
     }
   }
 
@@ -43,52 +79,52 @@ void ComputeTile(const GemmTile& tile) {
     MPQ_FOR_ROWS(MPQ_START)
 #undef MPQ_START
   } else {
-#define MPQ_LOAD_SUMS(i)                                                                     \
-  if constexpr (i < kRows) {                                                                 \
-    a##i = _mm512_load_si512(tile.sums + 16 * kBlocks * i);                                  \
-    if constexpr (kBlocks == 2) b##i = _mm512_load_si512(tile.sums + 16 * kBlocks * i + 16); \
+#define MPQ_LOAD_SUMS(i)                                                                \
+  if constexpr (i < kRows) {                                                            \
+    a##i = _mm512_load_si512(sums + 16 * kBlocks * i);                                  \
+    if constexpr (kBlocks == 2) b##i = _mm512_load_si512(sums + 16 * kBlocks * i + 16); \
   }
     MPQ_FOR_ROWS(MPQ_LOAD_SUMS)
 #undef MPQ_LOAD_SUMS
   }
 
   const int8_t* panel = static_cast<const int8_t*>(tile.panel);
-  const uint8_t* const* rows = tile.rows;
-  const size_t run_bytes = size_t{tile.quads_per_run} * 4;
-  for (uint32_t run = 0; run < tile.num_runs; ++run, rows += kGemmMaxRows) {
-#define MPQ_ROW_POINTER(i) const uint8_t* row##i = rows[i < kRows ? i : 0];
-    MPQ_FOR_ROWS(MPQ_ROW_POINTER)
-#undef MPQ_ROW_POINTER
-    size_t k = 0;
-// Row i's quad at byte `at` of the run, into accumulators j.
-#define MPQ_MULTIPLY(i, j, at)                                                   \
+  const ptrdiff_t run_bytes = ptrdiff_t{tile.quads_per_run} * 4;
+  for (uint32_t run = 0; run < tile.num_runs; ++run) {
+    const uint8_t* first = src + sweep.run_offsets[run];
+    const uint8_t* end = first + run_bytes;
+    Positions at(first, sweep.step);
+// Position i's quad `ahead` bytes on, into accumulators j.
+#define MPQ_MULTIPLY(i, j, ahead)                                                \
   if constexpr (i < kRows) {                                                     \
-    const __m512i quad = BroadcastQuad(row##i + (at));                           \
+    const __m512i quad = BroadcastQuad(at.At<i>() + (ahead));                    \
     a##j = _mm512_dpbusd_epi32(a##j, quad, levels0);                             \
     if constexpr (kBlocks == 2) b##j = _mm512_dpbusd_epi32(b##j, quad, levels1); \
   }
     if constexpr (kFewRows) {
       // Every second quad goes to accumulators of its own: else each instruction would wait for
       // the result of the one before.
-      for (; k + 8 <= run_bytes; k += 8) {
+      for (; at.p0 + 8 <= end; at.Advance(8)) {
+        at.Hide();
         __m512i levels0 = _mm512_load_si512(panel);
         __m512i levels1 = _mm512_load_si512(panel + 64 * (kBlocks - 1));
-        MPQ_MULTIPLY(0, 0, k)
-        MPQ_MULTIPLY(1, 1, k)
-        MPQ_MULTIPLY(2, 2, k)
+        MPQ_MULTIPLY(0, 0, 0)
+        MPQ_MULTIPLY(1, 1, 0)
+        MPQ_MULTIPLY(2, 2, 0)
         levels0 = _mm512_load_si512(panel + 64 * kBlocks);
         levels1 = _mm512_load_si512(panel + 64 * (2 * kBlocks - 1));
-        MPQ_MULTIPLY(0, 4, k + 4)
-        MPQ_MULTIPLY(1, 5, k + 4)
-        MPQ_MULTIPLY(2, 6, k + 4)
+        MPQ_MULTIPLY(0, 4, 4)
+        MPQ_MULTIPLY(1, 5, 4)
+        MPQ_MULTIPLY(2, 6, 4)
         panel += 2 * 64 * kBlocks;
       }
     }
-    for (; k < run_bytes; k += 4) {
+    for (; at.p0 != end; at.Advance(4)) {
+      at.Hide();
       const __m512i levels0 = _mm512_load_si512(panel);
       const __m512i levels1 = _mm512_load_si512(panel + 64 * (kBlocks - 1));
       panel += 64 * kBlocks;
-#define MPQ_MULTIPLY_ROW(i) MPQ_MULTIPLY(i, i, k)
+#define MPQ_MULTIPLY_ROW(i) MPQ_MULTIPLY(i, i, 0)
       MPQ_FOR_ROWS(MPQ_MULTIPLY_ROW)
 #undef MPQ_MULTIPLY_ROW
     }
@@ -105,27 +141,26 @@ void ComputeTile(const GemmTile& tile) {
   }
 
   if (!tile.last) {
-#define MPQ_STORE_SUMS(i)                                                                    \
-  if constexpr (i < kRows) {                                                                 \
-    _mm512_store_si512(tile.sums + 16 * kBlocks * i, a##i);                                  \
-    if constexpr (kBlocks == 2) _mm512_store_si512(tile.sums + 16 * kBlocks * i + 16, b##i); \
+#define MPQ_STORE_SUMS(i)                                                               \
+  if constexpr (i < kRows) {                                                            \
+    _mm512_store_si512(sums + 16 * kBlocks * i, a##i);                                  \
+    if constexpr (kBlocks == 2) _mm512_store_si512(sums + 16 * kBlocks * i + 16, b##i); \
   }
     MPQ_FOR_ROWS(MPQ_STORE_SUMS)
 #undef MPQ_STORE_SUMS
     return;
   }
 
-  const Requantise r = LoadRequantise(tile);
   const uint32_t channels = tile.dst_channels;
   const size_t stride = tile.dst_stride;
-  uint8_t* dst = tile.dst;
   if constexpr (kBlocks == 2) {
-#define MPQ_STORE_TWO(i, j)                                                                       \
-  if constexpr (i < kRows) {                                                                      \
-    const __m512i codes = Codes(a##i, b##i, a##j, b##j, PairAddends(tile.residual, i, kRows), r); \
-    StoreCodes(dst + i * stride, _mm512_castsi512_si256(codes), channels);                        \
-    if constexpr (j < kRows)                                                                      \
-      StoreCodes(dst + j * stride, _mm512_extracti64x4_epi64(codes, 1), channels);                \
+#define MPQ_STORE_TWO(i, j)                                                                     \
+  if constexpr (i < kRows) {                                                                    \
+    const __m512i codes =                                                                       \
+        Codes<kFinish>(a##i, b##i, a##j, b##j, PairAddends<kFinish>(residual, i, kRows, r), r); \
+    StoreCodes(dst + i * stride, _mm512_castsi512_si256(codes), channels);                      \
+    if constexpr (j < kRows)                                                                    \
+      StoreCodes(dst + j * stride, _mm512_extracti64x4_epi64(codes, 1), channels);              \
   }
     MPQ_STORE_TWO(0, 1)
     MPQ_STORE_TWO(2, 3)
@@ -136,16 +171,17 @@ void ComputeTile(const GemmTile& tile) {
     MPQ_STORE_TWO(12, 13)
 #undef MPQ_STORE_TWO
   } else {
-#define MPQ_STORE_FOUR(i, j, k, l)                                                                \
-  if constexpr (i < kRows) {                                                                      \
-    const __m512i codes = Codes(a##i, a##j, a##k, a##l, QuadAddends(tile.residual, i, kRows), r); \
-    StoreCodes(dst + i * stride, _mm512_castsi512_si128(codes), channels);                        \
-    if constexpr (j < kRows)                                                                      \
-      StoreCodes(dst + j * stride, _mm512_extracti32x4_epi32(codes, 1), channels);                \
-    if constexpr (k < kRows)                                                                      \
-      StoreCodes(dst + k * stride, _mm512_extracti32x4_epi32(codes, 2), channels);                \
-    if constexpr (l < kRows)                                                                      \
-      StoreCodes(dst + l * stride, _mm512_extracti32x4_epi32(codes, 3), channels);                \
+#define MPQ_STORE_FOUR(i, j, k, l)                                                              \
+  if constexpr (i < kRows) {                                                                    \
+    const __m512i codes =                                                                       \
+        Codes<kFinish>(a##i, a##j, a##k, a##l, QuadAddends<kFinish>(residual, i, kRows, r), r); \
+    StoreCodes(dst + i * stride, _mm512_castsi512_si128(codes), channels);                      \
+    if constexpr (j < kRows)                                                                    \
+      StoreCodes(dst + j * stride, _mm512_extracti32x4_epi32(codes, 1), channels);              \
+    if constexpr (k < kRows)                                                                    \
+      StoreCodes(dst + k * stride, _mm512_extracti32x4_epi32(codes, 2), channels);              \
+    if constexpr (l < kRows)                                                                    \
+      StoreCodes(dst + l * stride, _mm512_extracti32x4_epi32(codes, 3), channels);              \
   }
     // clang-format off
     MPQ_STORE_FOUR(0, 1, 2, 3)
@@ -154,7 +190,7 @@ void ComputeTile(const GemmTile& tile) {
     if constexpr (kRows == 13) {
       MPQ_STORE_FOUR(12, 13, 13, 13)
     } else if constexpr (kRows == 14) {
-      const __m512i codes = Codes(a12, a13, a12, a13, QuadAddends(tile.residual, 12, kRows), r);
+      const __m512i codes = Codes<kFinish>(a12, a13, a12, a13, QuadAddends<kFinish>(residual, 12, kRows, r), r);
       StoreCodes(dst + 12 * stride, _mm512_castsi512_si128(codes), channels);
       StoreCodes(dst + 13 * stride, _mm512_extracti32x4_epi32(codes, 1), channels);
     }
@@ -163,16 +199,58 @@ void ComputeTile(const GemmTile& tile) {
   }
 }
 
-using ComputeTileFunction = void (*)(const GemmTile& tile);
-#define MPQ_BOTH_WIDTHS(i) {ComputeTile<i + 1, 1>, ComputeTile<i + 1, 2>},
-constexpr ComputeTileFunction kComputeTile[][2] = {MPQ_FOR_ROWS(MPQ_BOTH_WIDTHS)};
+template <int kRows, int kBlocks, Finish kFinish>
+void SweepTiles(const GemmTile& tile, const GemmSweep& sweep, const Requantise& r) {
+  GemmResidual residual = tile.residual;
+  const ptrdiff_t src_step = kRows * sweep.step;
+  int32_t* sums = tile.sums;
+  for (uint32_t line = 0; line < sweep.lines; ++line) {
+    const size_t position = size_t{line} * sweep.line_positions;
+    const uint8_t* src = sweep.src + line * sweep.line_step;
+    uint8_t* dst = tile.dst + position * tile.dst_stride;
+    if (residual.codes != nullptr)
+      residual.codes = tile.residual.codes + position * residual.stride;
+    for (uint32_t i = 0; i < sweep.tiles; ++i) {
+      ComputeTile<kRows, kBlocks, kFinish>(tile, sweep, r, residual, src, dst, sums);
+      src += src_step;
+      dst += kRows * tile.dst_stride;
+      if (residual.codes != nullptr) residual.codes += kRows * residual.stride;
+      sums += kRows * kBlocks * kGemmBlockChannels;
+    }
+  }
+}
+
+template <int kRows, int kBlocks>
+void SweepColumn(const GemmTile& tile, const GemmSweep& sweep) {
+  const Requantise r = LoadRequantise(tile);
+  switch (FinishOf(tile, r)) {
+    case Finish::kPlain:
+      return SweepTiles<kRows, kBlocks, Finish::kPlain>(tile, sweep, r);
+    case Finish::kResidual:
+      return SweepTiles<kRows, kBlocks, Finish::kResidual>(tile, sweep, r);
+    case Finish::kAny:
+      return SweepTiles<kRows, kBlocks, Finish::kAny>(tile, sweep, r);
+  }
+}
+
+using SweepFunction = void (*)(const GemmTile& tile, const GemmSweep& sweep);
+#define MPQ_BOTH_WIDTHS(i) {SweepColumn<i + 1, 1>, SweepColumn<i + 1, 2>},
+constexpr SweepFunction kSweepColumn[][2] = {MPQ_FOR_ROWS(MPQ_BOTH_WIDTHS)};
 #undef MPQ_BOTH_WIDTHS
 
-void Compute(const GemmTile& tile) { kComputeTile[tile.num_rows - 1][tile.num_blocks - 1](tile); }
+void Sweep(const GemmTile& tile, const GemmSweep& sweep) {
+  kSweepColumn[tile.num_rows - 1][tile.num_blocks - 1](tile, sweep);
+}
 
 }  // namespace
 
 const GemmMicroKernel kGemmAvx512Vnni = {
-    14, 2, GemmPanel::kQuads8, kAnyLevel, DecodeTilesAvx512, Compute};
+    .rows = 14,
+    .blocks = 2,
+    .panel = GemmPanel::kQuads8,
+    .max_level = kAnyLevel,
+    .decode = DecodeTilesAvx512,
+    .sweep = Sweep,
+};
 
 }  // namespace mpq

@@ -19,9 +19,19 @@ struct Requantise {
   __m512i right[2], left[2];  // of the even and of the odd accumulators
   __m512i multiplier;         // in the order of _mm512_packs_epi32
   __mmask32 shifted;
+  __m512i rounding;  // half a code and the zero point, in 64ths
   __m512i zero_point, code_lo, code_hi;
   bool left_shifts, saturate_first;
 };
+
+// What a column's codes need. Most need no more than kPlain or kResidual: right shifts and
+// multiplications.
+enum class Finish { kPlain, kResidual, kAny };
+
+inline Finish FinishOf(const GemmTile& tile, const Requantise& r) {
+  if (r.shifted != 0 || tile.left_shifts) return Finish::kAny;
+  return tile.residual.codes != nullptr ? Finish::kResidual : Finish::kPlain;
+}
 
 // [a b c d] by 128-bit lanes: the order of 4-byte groups after two packs, and back.
 inline __m512i TransposeLanes(__m512i x) {
@@ -45,6 +55,7 @@ inline Requantise LoadRequantise(const GemmTile& tile) {
       _mm512_inserti64x4(_mm512_castsi256_si512(even_multiplier), odd_multiplier, 1);
   r.multiplier = _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7), multiplier);
   r.shifted = _mm512_cmpeq_epi16_mask(r.multiplier, _mm512_setzero_si512());
+  r.rounding = _mm512_set1_epi16(static_cast<int16_t>(32 + 64 * tile.zero_point));
   r.zero_point = _mm512_set1_epi16(tile.zero_point);
   r.code_lo = _mm512_set1_epi8(static_cast<char>(tile.code_lo));
   const __m128i even_hi = _mm_load_si128(reinterpret_cast<const __m128i*>(even.code_hi));
@@ -56,9 +67,10 @@ inline Requantise LoadRequantise(const GemmTile& tile) {
   return r;
 }
 
-inline __m512i Shift(__m512i sum, int parity, const Requantise& r) {
+template <Finish kFinish>
+[[gnu::always_inline]] inline __m512i Shift(__m512i sum, int parity, const Requantise& r) {
   __m512i t = _mm512_srav_epi32(sum, r.right[parity]);
-  if (r.left_shifts) {
+  if (kFinish == Finish::kAny && r.left_shifts) {
     if (r.saturate_first) {
       t = _mm512_max_epi32(_mm512_min_epi32(t, _mm512_set1_epi32(32767)),
                            _mm512_set1_epi32(-32768));
@@ -90,9 +102,12 @@ inline const uint8_t* ResidualRow(const GemmResidual& residual, uint32_t row, ui
 }
 
 // For positions `row` and the next, of two blocks. Those from num_rows on repeat the last.
-inline Addends PairAddends(const GemmResidual& residual, uint32_t row, uint32_t num_rows) {
+template <Finish kFinish = Finish::kAny>
+[[gnu::always_inline]] inline Addends PairAddends(const GemmResidual& residual, uint32_t row,
+                                                  uint32_t num_rows, const Requantise& r) {
+  if constexpr (kFinish == Finish::kPlain) return {r.rounding, r.rounding};
   const __m512i half = _mm512_set1_epi16(32);
-  if (residual.codes == nullptr) return {half, half};
+  if (kFinish == Finish::kAny && residual.codes == nullptr) return {half, half};
   const auto load = [&](uint32_t i) {
     return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(ResidualRow(residual, i, num_rows)));
   };
@@ -101,9 +116,12 @@ inline Addends PairAddends(const GemmResidual& residual, uint32_t row, uint32_t 
 }
 
 // For positions `row` and the next three, of one block.
-inline Addends QuadAddends(const GemmResidual& residual, uint32_t row, uint32_t num_rows) {
+template <Finish kFinish = Finish::kAny>
+[[gnu::always_inline]] inline Addends QuadAddends(const GemmResidual& residual, uint32_t row,
+                                                  uint32_t num_rows, const Requantise& r) {
+  if constexpr (kFinish == Finish::kPlain) return {r.rounding, r.rounding};
   const __m512i half = _mm512_set1_epi16(32);
-  if (residual.codes == nullptr) return {half, half};
+  if (kFinish == Finish::kAny && residual.codes == nullptr) return {half, half};
   const auto load = [&](uint32_t i) {
     return _mm_loadu_si128(reinterpret_cast<const __m128i*>(ResidualRow(residual, i, num_rows)));
   };
@@ -115,17 +133,22 @@ inline Addends QuadAddends(const GemmResidual& residual, uint32_t row, uint32_t 
 
 // Two accumulators to 16-bit output steps including the zero point. Additions saturate where the
 // code would saturate anyway.
-inline __m512i OutputSteps(__m512i even, __m512i odd, __m512i addends, const Requantise& r) {
-  const __m512i t = _mm512_packs_epi32(Shift(even, 0, r), Shift(odd, 1, r));
+template <Finish kFinish>
+[[gnu::always_inline]] inline __m512i OutputSteps(__m512i even, __m512i odd, __m512i addends,
+                                                  const Requantise& r) {
+  const __m512i t = _mm512_packs_epi32(Shift<kFinish>(even, 0, r), Shift<kFinish>(odd, 1, r));
   const __m512i u = _mm512_mulhrs_epi16(t, r.multiplier);
   const __m512i scaled = _mm512_srai_epi16(_mm512_adds_epi16(u, addends), 6);
+  if constexpr (kFinish == Finish::kPlain) return scaled;
+  if constexpr (kFinish == Finish::kResidual) return _mm512_adds_epi16(scaled, r.zero_point);
   return _mm512_adds_epi16(_mm512_mask_mov_epi16(scaled, r.shifted, t), r.zero_point);
 }
 
-inline __m512i Codes(__m512i a, __m512i b, __m512i c, __m512i d, const Addends& addends,
-                     const Requantise& r) {
-  const __m512i packed = _mm512_packus_epi16(OutputSteps(a, b, addends.first, r),
-                                             OutputSteps(c, d, addends.second, r));
+template <Finish kFinish = Finish::kAny>
+[[gnu::always_inline]] inline __m512i Codes(__m512i a, __m512i b, __m512i c, __m512i d,
+                                            const Addends& addends, const Requantise& r) {
+  const __m512i packed = _mm512_packus_epi16(OutputSteps<kFinish>(a, b, addends.first, r),
+                                             OutputSteps<kFinish>(c, d, addends.second, r));
   const __m512i codes = TransposeLanes(packed);
   return _mm512_min_epu8(_mm512_max_epu8(codes, r.code_lo), r.code_hi);
 }

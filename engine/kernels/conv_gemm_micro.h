@@ -15,13 +15,14 @@ struct GemmMicroKernel {
   GemmPanel panel;
   uint32_t max_level;  // largest |level| that it computes exactly
   DecodeTilesFunction decode;
-  void (*compute)(const GemmTile& tile);
+  void (*compute)(const GemmTile& tile) = nullptr;  // not used if there is a sweep
   // It may read a panel up to the next multiple of so many quads.
   uint32_t panel_quads = 1;
   // Called by a thread before its first and after its last tile: state of the CPU that compute
   // needs.
   void (*begin)() = nullptr;
   void (*end)() = nullptr;
+  void (*sweep)(const GemmTile& tile, const GemmSweep& sweep) = nullptr;
 };
 
 // "Wide" ones multiply in 16 bits and take any levels; the others of that instruction set, and only

@@ -7,7 +7,8 @@ namespace mpq {
 
 namespace {
 
-void Compute(const GemmTile& tile) {
+// One tile of a sweep: its positions read at `src`.
+void ComputeTile(const GemmTile& tile, const GemmSweep& sweep, const uint8_t* src) {
   const uint32_t width = tile.num_blocks * kGemmBlockChannels;
   for (uint32_t row = 0; row < tile.num_rows; ++row) {
     for (uint32_t i = 0; i < width; ++i) {
@@ -16,9 +17,9 @@ void Compute(const GemmTile& tile) {
       int32_t sum = tile.first ? channels.start[c] : tile.sums[row * width + i];
       const int8_t* levels = static_cast<const int8_t*>(tile.panel) + i * 4;
       for (uint32_t run = 0; run < tile.num_runs; ++run) {
-        const uint8_t* src = tile.rows[run * kGemmMaxRows + row];
+        const uint8_t* quads = src + sweep.run_offsets[run] + row * sweep.step;
         for (uint32_t quad = 0; quad < tile.quads_per_run; ++quad) {
-          for (uint32_t j = 0; j < 4; ++j) sum += src[quad * 4 + j] * levels[j];
+          for (uint32_t j = 0; j < 4; ++j) sum += quads[quad * 4 + j] * levels[j];
           levels += width * 4;
         }
       }
@@ -31,9 +32,31 @@ void Compute(const GemmTile& tile) {
   }
 }
 
+void Sweep(const GemmTile& tile, const GemmSweep& sweep) {
+  GemmTile one = tile;
+  for (uint32_t line = 0; line < sweep.lines; ++line) {
+    for (uint32_t i = 0; i < sweep.tiles; ++i) {
+      const uint32_t x = i * tile.num_rows;
+      const size_t position = line * sweep.line_positions + x;
+      one.dst = tile.dst + position * tile.dst_stride;
+      if (tile.residual.codes != nullptr) {
+        one.residual.codes = tile.residual.codes + position * tile.residual.stride;
+      }
+      ComputeTile(one, sweep, sweep.src + line * sweep.line_step + x * sweep.step);
+      one.sums += tile.num_rows * tile.num_blocks * kGemmBlockChannels;
+    }
+  }
+}
+
 }  // namespace
 
-const GemmMicroKernel kGemmScalar = {3,      2, GemmPanel::kQuads8, kAnyLevel, DecodeTilesScalar,
-                                     Compute};
+const GemmMicroKernel kGemmScalar = {
+    .rows = 3,
+    .blocks = 2,
+    .panel = GemmPanel::kQuads8,
+    .max_level = kAnyLevel,
+    .decode = DecodeTilesScalar,
+    .sweep = Sweep,
+};
 
 }  // namespace mpq

@@ -64,6 +64,23 @@ struct GemmTile {
   GemmResidual residual;  // 32 bytes from a position's codes on may be read
 };
 
+// Many tiles of the same size, for micro-kernels that go from one to the next themselves: where
+// positions have equal distances they need no table of pointers, and the end of one tile overlaps
+// with the multiplications of the next. Tile t of line l has the positions
+// t * num_rows + i, i < num_rows; position p of a line
+//   reads run r at src + run_offsets[r] + l * line_step + p * step,
+//   writes codes at dst + (l * line_positions + p) * dst_stride.
+// Sums lie one tile after the other. GemmTile's rows is not used.
+struct GemmSweep {
+  const uint8_t* src;
+  const ptrdiff_t* run_offsets;  // [num_runs]
+  ptrdiff_t step;
+  ptrdiff_t line_step;
+  uint32_t tiles;  // of a line
+  uint32_t lines;
+  uint32_t line_positions;
+};
+
 // How the levels of one quad and the tile's blocks lie in a panel.
 enum class GemmPanel : uint8_t {
   kQuads8,  // int8 [block][16][4]: 64 bytes a tile

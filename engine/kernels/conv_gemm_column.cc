@@ -1,0 +1,100 @@
+#include "engine/kernels/conv_gemm_column.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+
+namespace mpq {
+
+namespace {
+
+TileLevels MakeTileLevels(const Weights& weights, uint32_t block) {
+  TileLevels levels = {};
+  levels.bits = weights.block_bits[block];
+  levels.uniform = weights.level_set == LevelSetKind::kUniform;
+  if (!levels.uniform) {
+    const Levels set = BlockLevels(weights, block).value();  // the model has been validated
+    std::copy_n(set.level.begin(), sizeof levels.table, levels.table);
+  }
+  return levels;
+}
+
+}  // namespace
+
+Column::Column(const Step& step, const GemmMicroKernel& micro)
+    : step_(step),
+      micro_(micro),
+      max_product_sum_(int64_t{step.layout.quads()} * 4 * 255 * step.max_level) {}
+
+ColumnFlags Column::Set(uint32_t first_block, uint32_t num_blocks, GemmChannels* channels) {
+  const CodeLayout& layout = step_.layout;
+  const Weights& weights = *step_.weights;
+  for (; next_block_ < first_block; ++next_block_) {
+    next_codes_ += layout.BlockBytes(weights.block_bits[next_block_]);
+  }
+  const uint8_t* codes = weights.codes.data() + next_codes_;
+  num_blocks_ = num_blocks;
+  ColumnFlags flags;
+  for (uint32_t i = 0; i < num_blocks; ++i) {
+    levels_[i] = MakeTileLevels(weights, first_block + i);
+    codes_[i] = codes;
+    codes += layout.BlockBytes(levels_[i].bits);
+    SetChannels(first_block + i, channels[i], flags);
+  }
+  return flags;
+}
+
+void Column::DecodeChunk(const Chunk& chunk, std::byte* panel, int8_t* tiles8) const {
+  const size_t first_tile = size_t{chunk.first_run} * step_.layout.quads_per_run + chunk.first_quad;
+  const size_t tiles = size_t{chunk.runs} * chunk.quads;
+  for (uint32_t i = 0; i < num_blocks_; ++i) {
+    const uint8_t* codes = codes_[i] + first_tile * levels_[i].bits * (kTileCodes / 8);
+    if (micro_.panel == GemmPanel::kQuads8) {
+      micro_.decode(codes, tiles, levels_[i], reinterpret_cast<int8_t*>(panel) + i * kTileCodes,
+                    num_blocks_ * kTileCodes);
+      continue;
+    }
+    DecodeWide(codes, tiles, levels_[i], tiles8,
+               reinterpret_cast<int16_t*>(panel) + i * kTileCodes);
+  }
+}
+
+// kQuads16: through int8 levels, some tiles at a time.
+void Column::DecodeWide(const uint8_t* codes, size_t tiles, const TileLevels& levels,
+                        int8_t* tiles8, int16_t* panel) const {
+  for (size_t done = 0; done < tiles; done += kWidenedTiles) {
+    const size_t count = std::min(tiles - done, kWidenedTiles);
+    micro_.decode(codes + done * levels.bits * (kTileCodes / 8), count, levels, tiles8, kTileCodes);
+    for (size_t i = 0; i < count; ++i) {
+      std::copy_n(tiles8 + i * kTileCodes, kTileCodes, panel);
+      panel += num_blocks_ * kTileCodes;
+    }
+  }
+}
+
+void Column::SetChannels(uint32_t block, GemmChannels& out, ColumnFlags& flags) const {
+  const uint32_t first = step_.layout.FirstChannel(block);
+  const uint32_t channels = step_.layout.BlockChannels(block);
+  std::memset(&out, 0, sizeof out);
+  // Channels that do not exist need no special case.
+  std::fill_n(out.multiplier, kBlockChannels, int16_t{1});
+  std::fill_n(out.code_hi, kBlockChannels, uint8_t{255});
+  for (uint32_t i = 0; i < channels; ++i) {
+    const ChannelParams& params = step_.weights->channels[first + i];
+    const Requantizer r = Requantizer::Unpack(params.requant);
+    // Modulo 2^32 as accumulation is; the whole sum fits (kMaxAccumulator).
+    const uint32_t half = r.pre > 0 ? 1u << (r.pre - 1) : 0;
+    out.start[i] = static_cast<int32_t>(static_cast<uint32_t>(params.bias) + half);
+    out.right[i] = std::max(r.pre, 0);
+    out.left[i] = std::max(-r.pre, 0);
+    out.multiplier[i] = static_cast<int16_t>(r.shifted ? 0 : r.m);
+    out.code_hi[i] = r.code_hi;
+    flags.left_shifts |= r.pre < 0;
+    // Of sums without the right shift, the only ones that are shifted left.
+    const int64_t bound = std::abs(int64_t{params.bias}) + max_product_sum_;
+    flags.saturate_first |= bound << out.left[i] > std::numeric_limits<int32_t>::max();
+  }
+}
+
+}  // namespace mpq

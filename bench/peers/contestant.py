@@ -241,7 +241,7 @@ class Mpq:
         processes = [subprocess.Popen(command, stdout=subprocess.PIPE)
                      for _ in range(self._stream_count)]
         runs = [json.loads(process.communicate()[0])["runs"][0] for process in processes]
-        return sum(run["images_per_second"] for run in runs)
+        return sum(run["runs"] for run in runs) / seconds
 
     def close(self):
         pass

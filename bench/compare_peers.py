@@ -71,6 +71,16 @@ def notes(args):
             "LiteRT, MNN and ncnn ignore this and use what the CPU has: no ratio is taken to them"]
 
 
+def write_files(rows, facts, args):
+    """Called after each model: a run takes long and may be interrupted."""
+    if args.json:
+        pathlib.Path(args.json).write_text(json.dumps(results.report(rows, facts), indent=1))
+    if args.plot:
+        from peers import plot  # needs matplotlib
+
+        plot.draw(rows, f"{facts['cpu']}, {args.threads} thread(s), {facts['date']}", args.plot)
+
+
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -123,15 +133,10 @@ def main():
         print(f"\n{model}\n{results.heading()}")
         print("\n".join(results.line(row) for row in found), flush=True)
         rows += found
+        write_files(rows, facts, args)
     print()
     for name, what in facts["engines"].items():
         print(f"{name:18} " + ", ".join(f"{key} {value}" for key, value in what.items()))
-    if args.json:
-        pathlib.Path(args.json).write_text(json.dumps(results.report(rows, facts), indent=1))
-    if args.plot:
-        from peers import plot  # needs matplotlib
-
-        plot.draw(rows, f"{facts['cpu']}, {args.threads} thread(s), {facts['date']}", args.plot)
 
 
 if __name__ == "__main__":

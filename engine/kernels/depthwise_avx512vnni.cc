@@ -8,7 +8,6 @@
 // of them on the stack.
 #include <immintrin.h>
 
-#include <algorithm>
 #include <cstdint>
 
 #include "engine/kernels/depthwise_tile.h"
@@ -176,7 +175,8 @@ class Stream {
   static constexpr size_t kHalves = kPart == Part::kBoth ? 2 : 1;
   // Halves of weights: all, and those that fit into registers beside the sums and six others.
   static constexpr size_t kWeights = kGroups * kKernel * kHalves;
-  static constexpr size_t kHeld = std::min<size_t>(kWeights, 13 - kOpen * kHalves);
+  static constexpr size_t kRoom = 13 - kOpen * kHalves;
+  static constexpr size_t kHeld = kWeights < kRoom ? kWeights : kRoom;
 
   // Columns up to the last but one of the first output. Outputs are passed from left to right.
   template <int kOutput, class... Outputs>

@@ -422,6 +422,9 @@ std::string DepthwiseRefuse(const Step& step, const DepthwiseMicroKernel& micro)
                    window.stride_w, " and dilation ", window.dilation_w,
                    ", not 3x3 or 5x5 of stride 1 or 2");
   }
+  if (step.max_level > micro.max_level) {
+    return Message("levels up to ", step.max_level, ", at most ", micro.max_level);
+  }
   const Split split(step, micro);
   if (split.window_width > kMaxWindowBytes / split.column_bytes) {
     return Message("a window of ", split.window_width, " columns of ", split.column_bytes,

@@ -22,16 +22,19 @@ struct DepthwiseMicroKernel {
   void (*interleave_levels)(const int8_t* const* taps, std::byte* dst);
   // False where another micro-kernel has to serve.
   bool (*supports)(const Window& window);
+  uint32_t max_level;
   size_t (*scratch_bytes)(const Window& window, uint32_t outputs);
   void (*compute)(const DepthwiseTile& tile);
 };
 
 // Only those of the target's family are defined.
 extern const DepthwiseMicroKernel kDepthwiseAvx512Vnni;
-extern const DepthwiseMicroKernel kDepthwiseAvx512;
+extern const DepthwiseMicroKernel kDepthwiseAvxVnni;
 extern const DepthwiseMicroKernel kDepthwiseAvx2;
-extern const DepthwiseMicroKernel kDepthwiseSse4;
-extern const DepthwiseMicroKernel kDepthwiseNeon;
+extern const DepthwiseMicroKernel kDepthwisePairsAvx512;
+extern const DepthwiseMicroKernel kDepthwisePairsAvx2;
+extern const DepthwiseMicroKernel kDepthwisePairsSse4;
+extern const DepthwiseMicroKernel kDepthwisePairsNeon;
 
 }  // namespace mpq
 

@@ -62,6 +62,8 @@ struct DepthwiseTile {
 
 // Raw intrinsics, in files with flags of their own.
 void ComputeDepthwiseAvx512Vnni(const DepthwiseTile& tile);
+void ComputeDepthwiseAvxVnni(const DepthwiseTile& tile);
+void ComputeDepthwiseAvx2(const DepthwiseTile& tile);  // levels up to 64
 
 }  // namespace mpq
 

@@ -32,16 +32,20 @@ constexpr Kernel kConvGemmAvx512Vnni =
 constexpr Kernel kConvGemmAmx = MakeConvGemmKernel<kGemmAmx>("conv.gemm.amx", Isa::kAmx);
 
 constexpr Kernel kDepthwiseColumnsSse4 =
-    MakeDepthwiseKernel<kDepthwiseSse4>("depthwise.columns.sse4", Isa::kSse4);
+    MakeDepthwiseKernel<kDepthwisePairsSse4>("depthwise.columns.sse4", Isa::kSse4);
 constexpr Kernel kDepthwiseColumnsAvx2 =
-    MakeDepthwiseKernel<kDepthwiseAvx2>("depthwise.columns.avx2", Isa::kAvx2);
+    MakeDepthwiseKernel<kDepthwisePairsAvx2>("depthwise.columns.avx2", Isa::kAvx2);
 constexpr Kernel kDepthwiseColumnsAvx512 =
-    MakeDepthwiseKernel<kDepthwiseAvx512>("depthwise.columns.avx512", Isa::kAvx512);
+    MakeDepthwiseKernel<kDepthwisePairsAvx512>("depthwise.columns.avx512", Isa::kAvx512);
+constexpr Kernel kDepthwiseRowsAvx2 =
+    MakeDepthwiseKernel<kDepthwiseAvx2>("depthwise.rows.avx2", Isa::kAvx2);
+constexpr Kernel kDepthwiseRowsAvxVnni =
+    MakeDepthwiseKernel<kDepthwiseAvxVnni>("depthwise.rows.avxvnni", Isa::kAvxVnni);
 constexpr Kernel kDepthwiseRowsAvx512Vnni =
     MakeDepthwiseKernel<kDepthwiseAvx512Vnni>("depthwise.rows.avx512vnni", Isa::kAvx512Vnni);
 #elif defined(__aarch64__)
 constexpr Kernel kDepthwiseColumnsNeon =
-    MakeDepthwiseKernel<kDepthwiseNeon>("depthwise.columns.neon", Isa::kNeon);
+    MakeDepthwiseKernel<kDepthwisePairsNeon>("depthwise.columns.neon", Isa::kNeon);
 constexpr Kernel kConvGemmNeon = MakeConvGemmKernel<kGemmNeon>("conv.gemm.neon", Isa::kNeon);
 constexpr Kernel kConvGemmNeonDot =
     MakeConvGemmKernel<kGemmNeonDot>("conv.gemm.neondot", Isa::kNeonDot);
@@ -75,8 +79,8 @@ constexpr const Kernel* kConvKernels[] = {
 
 constexpr const Kernel* kDepthwiseConvKernels[] = {
 #if defined(__x86_64__)
-    &kDepthwiseRowsAvx512Vnni, &kDepthwiseColumnsAvx512,
-    &kDepthwiseColumnsAvx2,    &kDepthwiseColumnsSse4,
+    &kDepthwiseRowsAvx512Vnni, &kDepthwiseRowsAvxVnni, &kDepthwiseRowsAvx2,
+    &kDepthwiseColumnsAvx512,  &kDepthwiseColumnsAvx2, &kDepthwiseColumnsSse4,
 #elif defined(__aarch64__)
     &kDepthwiseColumnsNeon,
 #endif

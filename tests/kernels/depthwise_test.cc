@@ -154,7 +154,9 @@ class RandomDepthwise {
     step_.layout = MakeCodeLayout(graph_, graph_.nodes[0]);
     step_.src_tensors = {&graph_.tensors[0]};
     step_.dst_tensor = &graph_.tensors[1];
-    step_.max_level = 128;
+    for (const int8_t level : levels_) {
+      step_.max_level = std::max(step_.max_level, static_cast<uint32_t>(std::abs(int{level})));
+    }
     step_.src = {MakeView(c.batch, in, c.src_slack)};
     src_.resize(step_.src[0].batch * step_.src[0].image_stride() + 64);
     for (uint8_t& x : src_) {
@@ -352,6 +354,24 @@ TEST_CASE("fast depthwise kernels equal the reference: all bits of all level set
       c.level_set = kind;
       c.bits = bits;
       CheckAgainstReference(c);
+    }
+  }
+}
+
+// Sums of two products in 16 bits take levels up to 64.
+TEST_CASE("fast depthwise kernels equal the reference: extreme operands") {
+  for (const int bits : {4, 7, 8}) {
+    for (const uint32_t kernel : {3u, 5u}) {
+      for (const uint32_t stride : {1u, 2u}) {
+        DepthwiseCase c;
+        c.channels = 96;
+        c.height = c.width = 11;
+        c.window = Square(kernel, stride, kernel / 2);
+        c.bits = bits;
+        c.src_zero_point = 255;
+        c.extreme = true;
+        CheckAgainstReference(c);
+      }
     }
   }
 }

@@ -57,17 +57,17 @@ struct Positions {
 };
 
 template <int kRows, int kBlocks, Finish kFinish>
-inline void ComputeTile(const GemmTile& tile, const GemmSweep& sweep, const Requantise& r,
-                        const GemmResidual& residual, const uint8_t* src, uint8_t* dst,
+inline void ComputeTile(const GemmTile& tile, const GemmSweep& sweep, const Requantise& column,
+                        const GemmResidual& tile_residual, const uint8_t* src, uint8_t* dst,
                         int32_t* sums) {
   constexpr bool kFewRows = kRows <= 3;
 #define MPQ_DECLARE(i) __m512i a##i = _mm512_setzero_si512(), b##i = a##i;
   MPQ_FOR_ROWS(MPQ_DECLARE)
 #undef MPQ_DECLARE
 
-  if (kFinish != Finish::kPlain && residual.codes != nullptr) {
+  if (kFinish != Finish::kPlain && tile_residual.codes != nullptr) {
     for (int i = 0; i < kRows; ++i) {
-      _mm_prefetch(residual.codes + i * residual.stride, _MM_HINT_T0);
+      _mm_prefetch(tile_residual.codes + i * tile_residual.stride, _MM_HINT_T0);
     }
   }
 
@@ -151,6 +151,13 @@ inline void ComputeTile(const GemmTile& tile, const GemmSweep& sweep, const Requ
     return;
   }
 
+  // Read anew for every tile: compilers keep them in registers otherwise, and what the innermost
+  // loop needs on the stack.
+  const Requantise* r_address = &column;
+  const GemmResidual* residual_address = &tile_residual;
+  asm volatile("" : "+r"(r_address), "+r"(residual_address) : : "memory");
+  const Requantise& r = *r_address;
+  const GemmResidual& residual = *residual_address;
   const uint32_t channels = tile.dst_channels;
   const size_t stride = tile.dst_stride;
   if constexpr (kBlocks == 2) {

@@ -21,6 +21,7 @@ struct Requantise {
   __mmask32 shifted;
   __m512i rounding;  // half a code and the zero point, in 64ths
   __m512i zero_point, code_lo, code_hi;
+  __m512i residual_multiplier, residual_offset;
   bool left_shifts, saturate_first;
 };
 
@@ -62,6 +63,8 @@ inline Requantise LoadRequantise(const GemmTile& tile) {
   const __m128i odd_hi = _mm_load_si128(reinterpret_cast<const __m128i*>(odd.code_hi));
   r.code_hi =
       _mm512_broadcast_i64x4(_mm256_inserti128_si256(_mm256_castsi128_si256(even_hi), odd_hi, 1));
+  r.residual_multiplier = _mm512_set1_epi16(static_cast<int16_t>(tile.residual.multiplier));
+  r.residual_offset = _mm512_set1_epi16(tile.residual.offset);
   r.left_shifts = tile.left_shifts;
   r.saturate_first = tile.saturate_first;
   return r;
@@ -86,13 +89,13 @@ struct Addends {
 };
 
 // Of the residual's 64 codes, in the order in which the result's will be stored.
-inline Addends ResidualAddends(__m512i codes, const GemmResidual& residual) {
+inline Addends ResidualAddends(__m512i codes, const Requantise& r) {
   const __m512i packed = TransposeLanes(codes);
-  const __m512i zero = _mm512_setzero_si512();
-  const __m512i multiplier = _mm512_set1_epi16(static_cast<int16_t>(residual.multiplier));
-  const __m512i offset = _mm512_set1_epi16(residual.offset);
+  __m512i zero = _mm512_setzero_si512();
+  asm volatile("" : "+v"(zero));  // no register for it outside
   const auto addends = [&](__m512i high_bytes) {
-    return _mm512_add_epi16(_mm512_mulhi_epu16(high_bytes, multiplier), offset);
+    return _mm512_add_epi16(_mm512_mulhi_epu16(high_bytes, r.residual_multiplier),
+                            r.residual_offset);
   };
   return {addends(_mm512_unpacklo_epi8(zero, packed)), addends(_mm512_unpackhi_epi8(zero, packed))};
 }
@@ -112,7 +115,7 @@ template <Finish kFinish = Finish::kAny>
     return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(ResidualRow(residual, i, num_rows)));
   };
   const __m512i first = _mm512_castsi256_si512(load(row));
-  return ResidualAddends(_mm512_inserti64x4(first, load(row + 1), 1), residual);
+  return ResidualAddends(_mm512_inserti64x4(first, load(row + 1), 1), r);
 }
 
 // For positions `row` and the next three, of one block.
@@ -128,7 +131,7 @@ template <Finish kFinish = Finish::kAny>
   __m512i codes = _mm512_castsi128_si512(load(row));
   codes = _mm512_inserti32x4(codes, load(row + 1), 1);
   codes = _mm512_inserti32x4(codes, load(row + 2), 2);
-  return ResidualAddends(_mm512_inserti32x4(codes, load(row + 3), 3), residual);
+  return ResidualAddends(_mm512_inserti32x4(codes, load(row + 3), 3), r);
 }
 
 // Two accumulators to 16-bit output steps including the zero point. Additions saturate where the

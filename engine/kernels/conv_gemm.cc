@@ -123,6 +123,8 @@ class ConvGemm {
       if (split_.chunked() || !decoded_) {
         DecodeChunk(chunk);
         decoded_ = true;
+        const uint32_t next = (index + 1) % split_.chunks;
+        column_.PrefetchChunk(ChunkAt(step_.layout, split_, next), /*of_next_column=*/next == 0);
       }
       tile_.first = index == 0;
       RunChunk(range, chunk, /*last=*/index + 1 == split_.chunks);

@@ -28,6 +28,8 @@ class Column {
   ColumnFlags Set(uint32_t first_block, uint32_t num_blocks, GemmChannels* channels);
   // tiles8: room for kWidenedTiles, where the panel is kQuads16.
   void DecodeChunk(const Chunk& chunk, std::byte* panel, int8_t* tiles8) const;
+  // Of this column, or of the next one supposing that it has the same widths.
+  void PrefetchChunk(const Chunk& chunk, bool of_next_column) const;
 
  private:
   void DecodeWide(const uint8_t* codes, size_t tiles, const TileLevels& levels, int8_t* tiles8,

@@ -53,6 +53,16 @@ Result<std::unique_ptr<FloatExecutor>> MakeFloatExecutor(const Graph& graph,
   });
 }
 
+Result<std::unique_ptr<DifferentiableConvolution>> MakeDifferentiableConvolution(
+    const ConvolutionShape& shape) {
+  const Backend& backend = Backend::Get();
+  if (backend.module() == nullptr) {
+    return Error(ErrorCode::kUnsupported, "gradients need oneDNN (", backend.reason(), ")");
+  }
+  return WithoutThrowing("differentiable convolution",
+                         [&] { return backend.module()->make_convolution(shape); });
+}
+
 std::string FloatBackendDescription() {
   const Backend& backend = Backend::Get();
   return backend.module() != nullptr ? backend.module()->description() : "ref: " + backend.reason();

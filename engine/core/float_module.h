@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "engine/core/differentiable_convolution.h"
 #include "engine/core/float_executor.h"
 #include "engine/core/isa.h"
 
@@ -16,6 +17,8 @@ struct FloatModule {
   const char* mpq_version;  // MPQ_VERSION the module was built with
   Result<std::unique_ptr<FloatExecutor>> (*make_executor)(const Graph& graph,
                                                           const FloatExecutorOptions& options);
+  Result<std::unique_ptr<DifferentiableConvolution>> (*make_convolution)(
+      const ConvolutionShape& shape);
   std::string (*description)();  // "onednn 2.6.3"
   // Forbids what `isa` does not include. Only before the first executor.
   Status (*limit_isa)(Isa isa);

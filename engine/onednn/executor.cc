@@ -8,11 +8,10 @@
 #include <vector>
 
 #include "engine/core/aligned_memory.h"
-#include "engine/core/no_throw.h"
+#include "engine/onednn/dnnl_errors.h"
 #include "engine/onednn/single_thread.h"
 #include "engine/onednn/tensor_storage.h"
 #include "engine/ref/float_ops.h"
-#include "format/message.h"
 
 namespace mpq::onednn {
 
@@ -21,20 +20,6 @@ namespace {
 using dnnl::memory;
 
 constexpr memory::data_type kF32 = memory::data_type::f32;
-
-// The exceptions of oneDNN end here.
-template <typename F>
-auto CatchDnnlErrors(const char* what, F f) -> decltype(f()) {
-  return WithoutThrowing(what, [&]() -> decltype(f()) {
-    try {
-      return f();
-    } catch (const dnnl::error& error) {
-      const bool memory_is_short = error.status == dnnl_out_of_memory;
-      return Error(memory_is_short ? ErrorCode::kOutOfMemory : ErrorCode::kUnsupported, what,
-                   ": oneDNN: ", error.what());
-    }
-  });
-}
 
 memory::dims Dims(uint32_t a, uint32_t b) {
   return {static_cast<memory::dim>(a), static_cast<memory::dim>(b)};

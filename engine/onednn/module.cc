@@ -3,6 +3,7 @@
 #include <oneapi/dnnl/dnnl.hpp>
 
 #include "engine/core/float_module.h"
+#include "engine/onednn/differentiable_convolution.h"
 #include "engine/onednn/executor.h"
 #include "format/message.h"
 
@@ -46,7 +47,8 @@ Status LimitIsa(Isa isa) {
   return Error(ErrorCode::kUnsupported, "float ISA '", IsaName(isa), "': oneDNN has none such");
 }
 
-constexpr FloatModule kModule = {MPQ_VERSION, MakeExecutor, Description, LimitIsa, EffectiveIsa};
+constexpr FloatModule kModule = {MPQ_VERSION, MakeExecutor, MakeConvolution,
+                                 Description, LimitIsa,     EffectiveIsa};
 
 }  // namespace
 

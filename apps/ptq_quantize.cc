@@ -150,9 +150,12 @@ Status LeaveOutUnreadable(const std::vector<Status>& loaded, CalibrationImages& 
 // What calibration will take, with what the process holds already. Decoding comes before it: the
 // pixels of one image a thread, of whatever size it is.
 Result<uint64_t> CheckMemory(const Arguments& arguments, const Graph& graph, uint32_t num_images) {
-  const uint64_t estimate =
-      ResidentMemory() +
-      EstimateCalibrationBytes(graph, num_images, arguments.recipe.quantize.threads);
+  const QuantizeOptions& options = arguments.recipe.quantize;
+  uint64_t work = EstimateCalibrationBytes(graph, num_images, options.threads);
+  if (options.distillation.epochs > 0) {
+    work = std::max(work, EstimateDistillationBytes(graph, num_images, options.threads));
+  }
+  const uint64_t estimate = ResidentMemory() + work;
   if (arguments.memory_limit == 0 || estimate <= arguments.memory_limit) return estimate;
   return Error(ErrorCode::kLimitExceeded, "--memory-limit: calibration on ", num_images,
                " images with ", arguments.recipe.quantize.threads, " threads takes about ",
@@ -375,6 +378,12 @@ void AddOptions(CLI::App& app, Arguments& a) {
   app.add_option("--bias-images", q.bias_images,
                  "images to run for correcting biases layer by layer; 0: from weights alone")
       ->capture_default_str();
+  app.add_option("--distill-epochs", q.distillation.epochs,
+                 "epochs of training against the float model's logits; 0: none")
+      ->capture_default_str();
+  app.add_option("--checkpoint", q.distillation.checkpoint,
+                 "file from which interrupted training goes on")
+      ->needs("--distill-epochs");
   app.add_option("--seed", q.seed, "chooses the calibration images")->capture_default_str();
   AddThreadsOption(app, q.threads);
   AddMemoryLimitOption(app, a.memory_limit);

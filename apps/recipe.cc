@@ -93,6 +93,7 @@ class SettingsReader {
 Status Parse(const Json& json, Recipe& recipe) {
   if (!json.is_object()) return Error(ErrorCode::kInvalidArgument, "not a JSON object");
   constexpr uint32_t kManyImages = std::numeric_limits<uint32_t>::max();
+  constexpr uint32_t kManyEpochs = 100000;
   QuantizeOptions& q = recipe.quantize;
   SettingsReader reader(json);
   reader.Word("method", MakeMethod, [&](const std::string& name, auto&) { q.method = name; });
@@ -107,6 +108,7 @@ Status Parse(const Json& json, Recipe& recipe) {
               [&](const std::string&, Rounding rounding) { q.rounding = rounding; });
   reader.Flag("equalize", q.equalize);
   reader.Number("bias_images", 0u, kManyImages, q.bias_images);
+  reader.Number("distill_epochs", 0u, kManyEpochs, q.distillation.epochs);
   reader.Number("images", 0u, kManyImages, recipe.images);
   reader.Number("seed", uint64_t{0}, std::numeric_limits<uint64_t>::max(), q.seed);
   // Recipes of other CPUs can be read: --float-isa may replace the name.
@@ -132,6 +134,7 @@ Json RecipeToJson(const Recipe& recipe) {
           {"activation_range", RangeMethodName(q.range_method)},
           {"equalize", q.equalize},
           {"bias_images", q.bias_images},
+          {"distill_epochs", q.distillation.epochs},
           {"images", recipe.images},
           {"seed", q.seed},
           {"float_isa", recipe.float_isa}};

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "quantize/calibration.h"
+#include "quantize/distillation/distillation.h"
 #include "quantize/passes/graph_view.h"
 
 namespace mpq {
@@ -50,6 +51,31 @@ uint64_t EstimateCalibrationBytes(const Graph& graph, uint32_t num_images, uint3
   const uint64_t executors = std::clamp(threads, 1u, kCalibrationParts);
   return kBackendBytes + num_images * (image + 2 * logits) + executors * ExecutorBytes(graph) +
          kCalibrationParts * StatisticsBytes(graph);
+}
+
+uint64_t EstimateDistillationBytes(const Graph& graph, uint32_t num_images, uint32_t threads) {
+  uint64_t values = 0;
+  uint64_t largest = 0;
+  for (const Tensor& tensor : graph.tensors) {
+    values += NumValues(tensor);
+    largest = std::max(largest, NumValues(tensor));
+  }
+  uint64_t weights = 0;
+  uint64_t largest_weights = 0;
+  for (const Weights& layer : graph.weights) {
+    weights += layer.values.size();
+    largest_weights = std::max<uint64_t>(largest_weights, layer.values.size());
+  }
+  // Two layouts, the latent weights and their two moments.
+  constexpr uint64_t kCopiesOfWeights = 5;
+  // Gradients that live at one time, in tensors of the largest size; the same again for the
+  // teacher, and for oneDNN's scratch two layouts of the largest weights.
+  constexpr uint64_t kLiveTensors = 4;
+  const uint64_t image = values * 5 / 4 + 2 * kLiveTensors * largest;
+  const uint64_t thread = kPartImages * image + weights + 2 * largest_weights;
+  const uint64_t workers = std::clamp(threads, 1u, kBatchParts);
+  return kBackendBytes + num_images * NumValues(graph.tensors[graph.input]) +
+         sizeof(float) * ((kCopiesOfWeights + kBatchParts) * weights + workers * thread);
 }
 
 }  // namespace mpq

@@ -10,8 +10,13 @@ namespace mpq {
 
 // Bytes beside the float graph itself: the images' pixels; for each thread a float executor, which
 // keeps every tensor and its own copy of the weights; the statistics of every part of the images.
-// Calibration is the peak of the quantiser: what comes later needs a byte or two a weight.
+// Without distillation it is the peak of the quantiser: what comes later needs a byte or two a
+// weight.
 uint64_t EstimateCalibrationBytes(const Graph& graph, uint32_t num_images, uint32_t threads);
+
+// The same for distillation, which needs more: a gradient of the weights for every part of a batch,
+// and for each thread a tape and the teacher.
+uint64_t EstimateDistillationBytes(const Graph& graph, uint32_t num_images, uint32_t threads);
 
 }  // namespace mpq
 

@@ -67,6 +67,9 @@ void AddProvenance(const QuantizeOptions& options, uint32_t num_images, Provenan
                       " activation-range=", RangeMethodName(options.range_method),
                       " equalize=", static_cast<int>(options.equalize),
                       " bias-images=", options.bias_images, " seed=", options.seed);
+  if (options.distillation.epochs > 0) {
+    settings += Message(" distill-epochs=", options.distillation.epochs);
+  }
   provenance.emplace_back("method", options.method);
   provenance.emplace_back("settings", settings);
   provenance.emplace_back("calibration", Message(num_images, " images"));
@@ -133,6 +136,10 @@ Result<Quantized> Quantize(ModelData float_model, const CalibrationImages& image
   if (options.bias_images > 0) {
     MPQ_RETURN_IF_ERROR(CorrectBias(float_model, calibration, images, options.bias_images,
                                     options.threads, progress, decisions));
+  }
+  if (options.distillation.epochs > 0) {
+    MPQ_RETURN_IF_ERROR(Distill(float_model, images, options.distillation, options.seed,
+                                options.threads, progress, decisions));
   }
 
   Quantized result;

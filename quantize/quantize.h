@@ -1,5 +1,6 @@
 // The whole way from a float model to an integer one:
-//   passes -> equalise -> calibrate -> ranges -> weights (a method) -> correct biases -> lower
+//   passes -> equalise -> calibrate -> ranges -> weights (a method) -> correct biases -> distil ->
+//   lower
 #ifndef MPQ_QUANTIZE_QUANTIZE_H_
 #define MPQ_QUANTIZE_QUANTIZE_H_
 
@@ -11,6 +12,7 @@
 #include "mpq/status.h"
 #include "quantize/activation_range.h"
 #include "quantize/bit_widths.h"
+#include "quantize/distillation/distillation.h"
 #include "quantize/images.h"
 #include "quantize/integer_run.h"
 #include "quantize/progress.h"
@@ -39,6 +41,7 @@ struct QuantizeOptions {
   // rounding alone, which measures better: means that drift because outliers are clipped should not
   // move all other positions.
   uint32_t bias_images = 0;
+  DistillationOptions distillation;  // no epochs: none
   uint64_t seed = 1;
   uint32_t threads = 1;
 };

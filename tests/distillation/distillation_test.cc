@@ -1,0 +1,288 @@
+// Training of a quantised network as a whole: it learns, it is reproducible, it goes on where it
+// was interrupted, and what it trains is the integer model.
+#include "quantize/distillation/distillation.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+
+#include "format/writer.h"
+#include "quantize/activations.h"
+#include "quantize/bias_correction.h"
+#include "quantize/calibration.h"
+#include "quantize/lower.h"
+#include "quantize/method.h"
+#include "quantize/passes/graph_view.h"
+#include "quantize/quantize.h"
+#include "tests/quantize/graph_builder.h"
+
+namespace mpq {
+namespace {
+
+bool HasOneDnn() {
+  if (FloatBackendDescription().starts_with("onednn")) return true;
+  MESSAGE("skipped: ", FloatBackendDescription());
+  return false;
+}
+
+// A small MobileNet with a residual and grouped convolutions.
+ModelData SmallModel() {
+  GraphBuilder b(16, 16, 3, 21);
+  uint32_t t = b.Clip(b.Conv(b.input(), 20, SquareWindow(3, 2, 1)), 0, 6);
+  const uint32_t deep = b.Clip(b.Depthwise(t, SquareWindow(3, 1, 1)), 0, 6);
+  t = b.Add(b.Conv(deep, 18), b.Conv(t, 18));
+  t = b.Relu(b.Conv(t, 40, SquareWindow(1), 2));
+  ModelData model;
+  model.graph = b.Finish(b.Dense(b.GlobalAvgPool(t), 10));
+  model.preprocessing.crop_height = model.preprocessing.crop_width = 16;
+  model.preprocessing.mean = {127, 127, 127};
+  model.preprocessing.std = {64, 64, 64};
+  return model;
+}
+
+// A model with everything decided but for training.
+struct Prepared {
+  ModelData model = SmallModel();
+  CalibrationImages images;
+  Decisions decisions;
+
+  Prepared(uint32_t num_images, int bits) : images(RandomImages(num_images, 16, 16, 5)) {
+    PrepareIntegerModel(model);
+    const Graph& graph = model.graph;
+    const auto calibration =
+        Calibrate(graph, model.preprocessing, images, Equalization(), 2, Progress());
+    REQUIRE(calibration.ok());
+    decisions.activations =
+        DecideActivations(graph, model.preprocessing, *calibration, 8, RangeMethod::kSquaredError);
+    decisions.logit_scale = LogitScale(*calibration);
+    BitWidths widths;
+    widths.weights = bits;
+    const auto method = MakeMethod("uniform");
+    REQUIRE(method.ok());
+    auto layers = (*method)->Decide(
+        {graph, decisions.equalization, &*calibration, {}, widths, 1, 2, Progress()});
+    REQUIRE(layers.ok());
+    decisions.layers = *std::move(layers);
+    REQUIRE(CorrectBiasForWeights(graph, *calibration, decisions).ok());
+  }
+
+  std::unique_ptr<Distillation> Start(const DistillationOptions& options, uint32_t threads = 2,
+                                      uint64_t seed = 1) const {
+    auto made = Distillation::Create(model, images, options, seed, threads, decisions);
+    REQUIRE_MESSAGE(made.ok(), made.status().message());
+    return std::move(made).value();
+  }
+
+  std::vector<uint8_t> File(const Distillation& distillation) const {
+    Decisions trained = decisions;
+    distillation.Decide(trained.layers);
+    const auto lowered = LowerModel(model, trained);
+    REQUIRE_MESSAGE(lowered.ok(), lowered.status().message());
+    const auto file = SerializeModel(lowered->data);
+    REQUIRE_MESSAGE(file.ok(), file.status().message());
+    return *file;
+  }
+};
+
+DistillationOptions FastOptions(uint32_t epochs) {
+  DistillationOptions options;
+  options.epochs = epochs;
+  options.rates = {1e-3f, 1e-3f, 1e-3f};
+  return options;
+}
+
+void Run(Distillation& distillation, uint32_t until) {
+  while (distillation.step() < until) {
+    const auto loss = distillation.Step();
+    REQUIRE_MESSAGE(loss.ok(), loss.status().message());
+  }
+}
+
+TEST_CASE("the training network computes what the integer engine does") {
+  if (!HasOneDnn()) return;
+  const Prepared p(30, 4);
+  const Graph& graph = p.model.graph;
+  auto network = TrainingNetwork::Create(graph, 1, RoundedTensors(graph, p.decisions));
+  REQUIRE(network.ok());
+  for (uint32_t n = 0; n < graph.nodes.size(); ++n) {
+    if (!IsConvolution(graph.nodes[n])) continue;
+    const LayerDecision& layer = p.decisions.layers[n];
+    const auto levels = LayerLevels(graph, graph.nodes[n], layer);
+    REQUIRE(levels.ok());
+    std::vector<float> weights;
+    const size_t row = levels->size() / layer.scales.size();
+    for (size_t i = 0; i < levels->size(); ++i) {
+      weights.push_back(static_cast<float>(layer.scales[i / row] * (*levels)[i]));
+    }
+    const std::vector<float> bias(layer.bias.begin(), layer.bias.end());
+    REQUIRE((*network)->SetWeights(n, weights, bias).ok());
+  }
+  auto tape = Tape::Create(**network);
+  REQUIRE(tape.ok());
+  const auto lowered = LowerModel(p.model, p.decisions);
+  REQUIRE(lowered.ok());
+  const auto model = Model::FromData(lowered->data);
+  REQUIRE(model.ok());
+  SessionOptions session_options;
+  session_options.keep_tensors = true;
+  auto session = Session::Create(*model, session_options);
+  REQUIRE(session.ok());
+
+  std::vector<float> src(p.images.image_bytes());
+  size_t total = 0;
+  size_t different = 0;
+  for (uint32_t i = 0; i < 10; ++i) {
+    NormalizePixels(p.model.preprocessing, p.images.image(i), src);
+    REQUIRE(tape->Forward(src).ok());
+    REQUIRE(session->Run(p.images.image(i)).ok());
+    for (uint32_t t = 0; t < graph.tensors.size(); ++t) {
+      if (t == graph.output || lowered->tensors[t] == kNone) continue;
+      const auto expected = session->ReadTensor(lowered->tensors[t]);
+      REQUIRE(expected.ok());
+      const auto actual = tape->Read(t);
+      REQUIRE(actual.size() == expected->size());
+      const float scale = p.decisions.activations[t].scale;
+      for (size_t k = 0; k < actual.size(); ++k) {
+        const float codes = std::abs(actual[k] - (*expected)[k]) / scale;
+        REQUIRE(codes < 4.5f);  // a code that differs moves those after it
+        different += codes > 0.5f;
+        ++total;
+      }
+    }
+  }
+  const double share = static_cast<double>(different) / static_cast<double>(total);
+  MESSAGE(share, " of the codes differ");
+  CHECK(share < 0.08);  // 0.6 % a layer from requantisation in 16 bits, which add up
+}
+
+TEST_CASE("training brings the integer model closer to float, on images it has not seen too") {
+  if (!HasOneDnn()) return;
+  const ModelData model = SmallModel();
+  const CalibrationImages images = RandomImages(96, 16, 16, 8);
+  const CalibrationImages others = RandomImages(64, 16, 16, 9);
+  QuantizeOptions options;
+  options.bit_widths.weights = 3;
+  options.rounding = Rounding::kNearest;
+  double seen[2];
+  double unseen[2];
+  for (const int trained : {0, 1}) {
+    options.distillation = FastOptions(trained * 60);
+    const auto quantized = Quantize(model, images, options, Progress());
+    REQUIRE_MESSAGE(quantized.ok(), quantized.status().message());
+    seen[trained] = quantized->agreement.mean_kl;
+    const auto loaded = Model::FromData(quantized->model);
+    REQUIRE(loaded.ok());
+    const auto logits = IntegerLogits(*loaded, others, 1, Progress());
+    REQUIRE(logits.ok());
+    ModelData prepared = model;
+    PrepareIntegerModel(prepared);
+    const auto calibration =
+        Calibrate(prepared.graph, prepared.preprocessing, others, Equalization(), 1, Progress());
+    REQUIRE(calibration.ok());
+    unseen[trained] = CompareLogits(calibration->logits, *logits, others.count).mean_kl;
+  }
+  MESSAGE("KL on seen images ", seen[0], " to ", seen[1], ", on unseen ones ", unseen[0], " to ",
+          unseen[1]);
+  CHECK(seen[1] < 0.5 * seen[0]);
+  CHECK(unseen[1] < 0.5 * unseen[0]);
+}
+
+TEST_CASE("the same bytes for any number of threads, others for another seed") {
+  if (!HasOneDnn()) return;
+  const Prepared p(50, 4);
+  std::vector<std::vector<uint8_t>> files;
+  for (const uint32_t threads : {1u, 2u, 5u}) {
+    const auto distillation = p.Start(FastOptions(2), threads);
+    CHECK(distillation->num_steps() == 4);
+    Run(*distillation, 4);
+    files.push_back(p.File(*distillation));
+    CHECK(files.back() == files[0]);
+  }
+  const auto other = p.Start(FastOptions(2), 2, 2);
+  Run(*other, 4);
+  CHECK(p.File(*other) != files[0]);
+}
+
+TEST_CASE("no step changes nothing") {
+  if (!HasOneDnn()) return;
+  const Prepared p(4, 4);
+  const auto distillation = p.Start(FastOptions(1));
+  Decisions same = p.decisions;
+  distillation->Decide(same.layers);
+  for (size_t n = 0; n < same.layers.size(); ++n) {
+    CHECK(same.layers[n].codes == p.decisions.layers[n].codes);
+  }
+}
+
+TEST_CASE("an interrupted training goes on with the same bytes") {
+  if (!HasOneDnn()) return;
+  const Prepared p(50, 4);
+  const auto whole = p.Start(FastOptions(3));
+  Run(*whole, whole->num_steps());
+  const auto first = p.Start(FastOptions(3));
+  Run(*first, 3);
+  const std::vector<uint8_t> state = first->SaveState();
+  const auto second = p.Start(FastOptions(3), 1);
+  const Status restored = second->RestoreState(state);
+  REQUIRE_MESSAGE(restored.ok(), restored.message());
+  CHECK(second->step() == 3);
+  Run(*second, second->num_steps());
+  CHECK(p.File(*second) == p.File(*whole));
+
+  SUBCASE("damaged and foreign states are refused") {
+    std::vector<uint8_t> damaged = state;
+    damaged[damaged.size() / 2] ^= 1;
+    CHECK(second->RestoreState(damaged).code() == ErrorCode::kCorrupt);
+    CHECK(!second->RestoreState(std::span(state).first(state.size() / 2)).ok());
+    CHECK(!second->RestoreState({}).ok());
+    const auto other = p.Start(FastOptions(4));
+    CHECK(other->RestoreState(state).code() == ErrorCode::kInvalidArgument);
+  }
+}
+
+TEST_CASE("a checkpoint file is written, and one that does not fit is named") {
+  if (!HasOneDnn()) return;
+  const std::filesystem::path path =
+      std::filesystem::temp_directory_path() / "mpq_distillation_test.checkpoint";
+  std::filesystem::remove(path);
+  Prepared p(24, 4);
+  DistillationOptions options = FastOptions(2);
+  options.checkpoint = path.string();
+  uint64_t last_done = 0;
+  const Progress progress = [&](const std::string&, uint64_t done, uint64_t) { last_done = done; };
+  Decisions decisions = p.decisions;
+  REQUIRE(Distill(p.model, p.images, options, 1, 2, progress, decisions).ok());
+  CHECK(last_done == 2);
+  CHECK(std::filesystem::exists(path));
+  // Finished: nothing is left to do.
+  Decisions again = p.decisions;
+  uint64_t calls = 0;
+  const Progress count = [&](const std::string&, uint64_t, uint64_t) { ++calls; };
+  REQUIRE(Distill(p.model, p.images, options, 1, 2, count, again).ok());
+  CHECK(calls == 1);
+  CHECK(again.layers[0].codes == decisions.layers[0].codes);
+  CHECK(again.layers[0].bias == decisions.layers[0].bias);
+
+  const Status other_seed = Distill(p.model, p.images, options, 7, 2, Progress(), again);
+  CHECK(other_seed.code() == ErrorCode::kInvalidArgument);
+  CHECK(other_seed.message().find(path.string()) != std::string::npos);
+  std::ofstream(path) << "not a checkpoint";
+  CHECK(!Distill(p.model, p.images, options, 1, 2, Progress(), again).ok());
+  std::filesystem::remove(path);
+}
+
+TEST_CASE("equalised models are refused") {
+  if (!HasOneDnn()) return;
+  QuantizeOptions options;
+  options.equalize = true;
+  options.distillation = FastOptions(1);
+  const auto quantized = Quantize(SmallModel(), RandomImages(8, 16, 16, 3), options, Progress());
+  REQUIRE(!quantized.ok());
+  CHECK(quantized.status().code() == ErrorCode::kUnsupported);
+}
+
+}  // namespace
+}  // namespace mpq

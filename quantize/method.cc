@@ -1,6 +1,9 @@
 #include "quantize/method.h"
 
 #include "format/message.h"
+#include "quantize/parallel.h"
+#include "quantize/passes/graph_view.h"
+#include "quantize/two_region.h"
 #include "quantize/uniform.h"
 
 namespace mpq {
@@ -15,9 +18,26 @@ struct MethodEntry {
 // A new method is one line here.
 constexpr MethodEntry kMethods[] = {
     {"uniform", MakeUniformMethod},
+    {"two-region", MakeTwoRegionMethod},
 };
 
 }  // namespace
+
+Result<std::vector<LayerDecision>> DecideLayers(const MethodInput& input, DecideLayer* decide) {
+  MPQ_ASSIGN_OR_RETURN(const std::vector<uint8_t> bits,
+                       ResolveBitWidths(input.graph, input.bit_widths));
+  std::vector<LayerDecision> layers(input.graph.nodes.size());
+  ProgressStage stage(input.progress, "choose levels", layers.size());
+  MPQ_RETURN_IF_ERROR(ParallelFor(input.threads, static_cast<uint32_t>(layers.size()),
+                                  [&](uint32_t n, uint32_t) -> Status {
+                                    if (IsConvolution(input.graph.nodes[n])) {
+                                      MPQ_ASSIGN_OR_RETURN(layers[n], decide(input, n, bits[n]));
+                                    }
+                                    stage.Step();
+                                    return Status();
+                                  }));
+  return layers;
+}
 
 Result<std::unique_ptr<Method>> MakeMethod(std::string_view name) {
   std::string names;

@@ -11,6 +11,7 @@ namespace mpq {
 // 2..8 bits: levels -2^(B-1)..2^(B-1)-1. 1 bit: a table of {0, 1} or {-1, 0}, whichever serves the
 // layer better.
 std::unique_ptr<Method> MakeUniformMethod();
+Result<LayerDecision> DecideUniformLayer(const MethodInput& input, uint32_t node, int bits);
 
 }  // namespace mpq
 

@@ -44,7 +44,7 @@ struct Avx512 {
 }  // namespace
 
 const GemmMicroKernel kGemmAvx512 = {
-    10, 2, GemmPanel::kQuads8, kMaxPairLevel, DecodeTilesAvx512, ComputePairs<Avx512, 10, 2>};
+    12, 2, GemmPanel::kQuads8, kMaxPairLevel, DecodeTilesAvx512, ComputePairs<Avx512, 12, 2>};
 const GemmMicroKernel kGemmWideAvx512 = {
     6, 2, GemmPanel::kQuads16, kAnyLevel, DecodeTilesAvx512, ComputeWide<Avx512, 6, 2>};
 

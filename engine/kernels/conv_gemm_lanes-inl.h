@@ -20,7 +20,6 @@ namespace {
 
 // How sums of products are formed, exactly, from quads of u8 activations and int8 or int16 levels:
 //   Level          of the panel
-//   kGroup         quads that Multiply takes at once
 //   kLanesPerSum   2: a sum is kept in two neighbouring lanes until the end
 //   kSigned        V::Broadcast takes 128 from the activations, as Arm multiplies s8 by s8; undone
 //                  by subtracting the sums of a row of zeros
@@ -31,38 +30,13 @@ struct DotPolicy {
   using Level = int8_t;
   static constexpr int kLanesPerSum = 1;
   static constexpr bool kSigned = V::kSigned;
-  static constexpr uint32_t kGroup = 1;
   template <int kRegs>
   static inline void Multiply(typename V::Reg (&sums)[kRegs], const uint8_t* src,
-                              const Level* panel, size_t) {
+                              const Level* panel) {
     const auto quad = V::Broadcast(src);
     for (int i = 0; i < kRegs; ++i) {
       sums[i] = V::Dot(sums[i], quad, V::Load(panel + i * V::kLanes * 4));
     }
-  }
-};
-
-// V::PairSums(activations, levels) adds two products in 16 bits. kQuads of them are added before
-// widening: the caller makes sure that kQuads * 2 * 255 * max_level <= 32767.
-template <class V, int kQuads>
-struct PairPolicy {
-  using Level = int8_t;
-  static constexpr int kLanesPerSum = 1;
-  static constexpr bool kSigned = false;
-  static constexpr uint32_t kGroup = kQuads;
-  template <int kRegs>
-  static inline void Multiply(typename V::Reg (&sums)[kRegs], const uint8_t* src,
-                              const Level* panel, size_t quad_levels) {
-    typename V::Reg pairs[kRegs];
-    for (int q = 0; q < kQuads; ++q) {
-      const typename V::Reg quad = V::Broadcast(src + 4 * q);
-      for (int i = 0; i < kRegs; ++i) {
-        const typename V::Reg pair = V::PairSums(quad, V::Load(panel + i * V::kLanes * 4));
-        pairs[i] = q == 0 ? pair : V::Add16(pairs[i], pair);
-      }
-      panel += quad_levels;
-    }
-    for (int i = 0; i < kRegs; ++i) sums[i] = V::Add32(sums[i], V::WidenPairs(pairs[i]));
   }
 };
 
@@ -72,10 +46,9 @@ struct WidePolicy {
   using Level = int16_t;
   static constexpr int kLanesPerSum = 2;
   static constexpr bool kSigned = false;
-  static constexpr uint32_t kGroup = 1;
   template <int kRegs>
   static inline void Multiply(typename V::Reg (&sums)[kRegs], const uint8_t* src,
-                              const Level* panel, size_t) {
+                              const Level* panel) {
     const typename V::Reg quad = V::BroadcastWide(src);
     for (int i = 0; i < kRegs; ++i) {
       sums[i] = V::Add32(sums[i], V::Multiply16(quad, V::Load(panel + i * V::kLanes * 2)));
@@ -85,41 +58,23 @@ struct WidePolicy {
 
 constexpr uint8_t kZeroQuads[64] = {};
 
-// One run of one tile: all its quads, in groups as far as they go. zero_sums: of a row of zeros.
-template <class V, class Policy, class SinglePolicy, int kRows, int kRegs>
+// One run of one tile: all its quads. zero_sums: of a row of zeros.
+template <class V, class Policy, int kRows, int kRegs>
 inline void MultiplyRun(typename V::Reg (&sums)[kRows][kRegs], typename V::Reg (&zero_sums)[kRegs],
                         const uint8_t* const* rows, uint32_t quads,
                         const typename Policy::Level*& panel, size_t quad_levels) {
   const uint8_t* src[kRows];
   for (int row = 0; row < kRows; ++row) src[row] = rows[row];
-  size_t k = 0;
-  uint32_t rest = quads;
-  for (; rest >= Policy::kGroup; rest -= Policy::kGroup) {
-    if constexpr (Policy::kSigned) Policy::Multiply(zero_sums, kZeroQuads, panel, quad_levels);
+  for (size_t k = 0; k < size_t{quads} * 4; k += 4) {
+    if constexpr (Policy::kSigned) Policy::Multiply(zero_sums, kZeroQuads, panel);
 #pragma GCC unroll 16
-    for (int row = 0; row < kRows; ++row) {
-      Policy::Multiply(sums[row], src[row] + k, panel, quad_levels);
-    }
-    panel += Policy::kGroup * quad_levels;
-    k += 4 * Policy::kGroup;
-  }
-  if constexpr (Policy::kGroup > 1) {
-    for (; rest > 0; --rest) {
-      if constexpr (Policy::kSigned) {
-        SinglePolicy::Multiply(zero_sums, kZeroQuads, panel, quad_levels);
-      }
-#pragma GCC unroll 16
-      for (int row = 0; row < kRows; ++row) {
-        SinglePolicy::Multiply(sums[row], src[row] + k, panel, quad_levels);
-      }
-      panel += quad_levels;
-      k += 4;
-    }
+    for (int row = 0; row < kRows; ++row) Policy::Multiply(sums[row], src[row] + k, panel);
+    panel += quad_levels;
   }
 }
 
 // kRows positions by kBlocks blocks.
-template <class V, class Policy, class SinglePolicy, int kRows, int kBlocks>
+template <class V, class Policy, int kRows, int kBlocks>
 void ComputeTile(const GemmTile& tile) {
   using Level = typename Policy::Level;
   constexpr bool kPairs = Policy::kLanesPerSum == 2;
@@ -147,8 +102,8 @@ void ComputeTile(const GemmTile& tile) {
   for (int i = 0; i < kRegs; ++i) zero_sums[i] = V::Zero();
   const Level* panel = static_cast<const Level*>(tile.panel);
   for (uint32_t run = 0; run < tile.num_runs; ++run) {
-    MultiplyRun<V, Policy, SinglePolicy, kRows, kRegs>(
-        sums, zero_sums, tile.rows + run * kGemmMaxRows, tile.quads_per_run, panel, kWidth * 4);
+    MultiplyRun<V, Policy, kRows, kRegs>(sums, zero_sums, tile.rows + run * kGemmMaxRows,
+                                         tile.quads_per_run, panel, kWidth * 4);
   }
   if constexpr (Policy::kSigned) {
 #pragma GCC unroll 16
@@ -180,54 +135,105 @@ void ComputeTile(const GemmTile& tile) {
   }
 }
 
-using ComputeTileFunction = void (*)(const GemmTile& tile);
-
-// ComputeTile for 1..kMaxRows rows.
-template <class V, class Policy, class SinglePolicy, int kMaxRows, int kBlocks>
-inline void ComputeRows(const GemmTile& tile) {
-  if constexpr (kMaxRows > 1) {
-    if (tile.num_rows < kMaxRows) {
-      return ComputeRows<V, Policy, SinglePolicy, kMaxRows - 1, kBlocks>(tile);
+// One quad of every row: two products of each lane are added in 16 bits.
+template <class V, int kRows, int kRegs>
+inline void AddPairs(typename V::Reg (&pairs)[kRows][kRegs], const uint8_t* const (&src)[kRows],
+                     size_t k, const int8_t* panel) {
+  typename V::Reg levels[kRegs];
+#pragma GCC unroll 16
+  for (int i = 0; i < kRegs; ++i) levels[i] = V::Load(panel + i * V::kLanes * 4);
+#pragma GCC unroll 16
+  for (int row = 0; row < kRows; ++row) {
+    const typename V::Reg quad = V::Broadcast(src[row] + k);
+#pragma GCC unroll 16
+    for (int i = 0; i < kRegs; ++i) {
+      pairs[row][i] = V::Add16(pairs[row][i], V::PairSums(quad, levels[i]));
+      // Row after row: g++ 12 would load all quads first and keep sums on the stack.
+      asm volatile("" : "+v"(pairs[row][i]));
     }
   }
-  ComputeTile<V, Policy, SinglePolicy, kMaxRows, kBlocks>(tile);
 }
 
-template <class V, class Policy, class SinglePolicy, int kMaxRows, int kMaxBlocks>
+// kRows positions by kBlocks blocks, without an instruction that adds to 32 bits: as many products
+// as fit are added in 16 bits, in registers; the sums they belong to stay in memory meanwhile.
+template <class V, int kRows, int kBlocks>
+void ComputePairTile(const GemmTile& tile) {
+  constexpr uint32_t kWidth = kBlocks * kGemmBlockChannels;
+  constexpr int kRegs = static_cast<int>(kWidth) / V::kLanes;
+  // Quads until 16 bits are full: 2 * 255 * max_level each.
+  const uint32_t full = 32767 / (2 * 255 * tile.max_level);
+  if (tile.first) {
+    for (int i = 0; i < kRows * kBlocks; ++i) {
+      const auto& start = tile.channels[i % kBlocks].start;
+      __builtin_memcpy(tile.sums + i * kGemmBlockChannels, start, sizeof start);
+    }
+  }
+  const int8_t* panel = static_cast<const int8_t*>(tile.panel);
+  for (uint32_t run = 0; run < tile.num_runs; ++run) {
+    const uint8_t* src[kRows];
+    for (int row = 0; row < kRows; ++row) src[row] = tile.rows[run * kGemmMaxRows + row];
+    size_t k = 0;
+    for (uint32_t rest = tile.quads_per_run; rest > 0;) {
+      const uint32_t quads = rest < full ? rest : full;
+      typename V::Reg pairs[kRows][kRegs];
+#pragma GCC unroll 32
+      for (int i = 0; i < kRows * kRegs; ++i) pairs[i / kRegs][i % kRegs] = V::Zero();
+      for (uint32_t q = 0; q < quads; ++q) {
+        AddPairs<V, kRows, kRegs>(pairs, src, k, panel);
+        k += 4;
+        panel += kWidth * 4;
+      }
+#pragma GCC unroll 32
+      for (int i = 0; i < kRows * kRegs; ++i) {
+        int32_t* sum = tile.sums + i * V::kLanes;
+        V::Store(sum, V::Add32(V::Load(sum), V::WidenPairs(pairs[i / kRegs][i % kRegs])));
+      }
+      rest -= quads;
+    }
+  }
+  if (!tile.last) return;
+  for (uint32_t block = 0; block < kBlocks; ++block) StoreBlock(tile, block, kRows, kWidth);
+}
+
+// For 1..kMaxRows rows and 1..kMaxBlocks blocks.
+template <class V, int kMaxRows, int kMaxBlocks>
+void ComputePairs(const GemmTile& tile) {
+  if constexpr (kMaxBlocks > 1) {
+    if (tile.num_blocks < kMaxBlocks) return ComputePairs<V, kMaxRows, kMaxBlocks - 1>(tile);
+  }
+  if constexpr (kMaxRows > 1) {
+    if (tile.num_rows < kMaxRows) return ComputePairs<V, kMaxRows - 1, kMaxBlocks>(tile);
+  }
+  ComputePairTile<V, kMaxRows, kMaxBlocks>(tile);
+}
+
+// ComputeTile for 1..kMaxRows rows.
+template <class V, class Policy, int kMaxRows, int kBlocks>
+inline void ComputeRows(const GemmTile& tile) {
+  if constexpr (kMaxRows > 1) {
+    if (tile.num_rows < kMaxRows) return ComputeRows<V, Policy, kMaxRows - 1, kBlocks>(tile);
+  }
+  ComputeTile<V, Policy, kMaxRows, kBlocks>(tile);
+}
+
+template <class V, class Policy, int kMaxRows, int kMaxBlocks>
 void ComputeAny(const GemmTile& tile) {
   if constexpr (kMaxBlocks > 1) {
     if (tile.num_blocks < kMaxBlocks) {
-      return ComputeRows<V, Policy, SinglePolicy, kMaxRows, kMaxBlocks - 1>(tile);
+      return ComputeRows<V, Policy, kMaxRows, kMaxBlocks - 1>(tile);
     }
   }
-  ComputeRows<V, Policy, SinglePolicy, kMaxRows, kMaxBlocks>(tile);
-}
-
-// By the number of pair sums that fit 16 bits. 1 of them always does where max_level <= 64.
-template <class V, int kMaxRows, int kMaxBlocks>
-void ComputePairs(const GemmTile& tile) {
-  using Single = PairPolicy<V, 1>;
-  static_assert(8 * 2 * 255 * 8 <= 32767 && 4 * 2 * 255 * 16 <= 32767 &&
-                2 * 2 * 255 * 32 <= 32767 && 2 * 255 * 64 <= 32767);
-  if (tile.max_level <= 8) {
-    ComputeAny<V, PairPolicy<V, 8>, Single, kMaxRows, kMaxBlocks>(tile);
-  } else if (tile.max_level <= 16) {
-    ComputeAny<V, PairPolicy<V, 4>, Single, kMaxRows, kMaxBlocks>(tile);
-  } else if (tile.max_level <= 32) {
-    ComputeAny<V, PairPolicy<V, 2>, Single, kMaxRows, kMaxBlocks>(tile);
-  } else {
-    ComputeAny<V, Single, Single, kMaxRows, kMaxBlocks>(tile);
-  }
+  ComputeRows<V, Policy, kMaxRows, kMaxBlocks>(tile);
 }
 
 template <class V, int kMaxRows, int kMaxBlocks>
 void ComputeWide(const GemmTile& tile) {
-  ComputeAny<V, WidePolicy<V>, WidePolicy<V>, kMaxRows, kMaxBlocks>(tile);
+  ComputeAny<V, WidePolicy<V>, kMaxRows, kMaxBlocks>(tile);
 }
 
 template <class V, int kMaxRows, int kMaxBlocks>
 void ComputeDots(const GemmTile& tile) {
-  ComputeAny<V, DotPolicy<V>, DotPolicy<V>, kMaxRows, kMaxBlocks>(tile);
+  ComputeAny<V, DotPolicy<V>, kMaxRows, kMaxBlocks>(tile);
 }
 
 }  // namespace

@@ -124,7 +124,7 @@ struct Sse4 {
 }  // namespace
 
 const GemmMicroKernel kGemmSse4 = {
-    2, 1, GemmPanel::kQuads8, kMaxPairLevel, DecodeTilesSse4, ComputePairs<Sse4, 2, 1>};
+    3, 1, GemmPanel::kQuads8, kMaxPairLevel, DecodeTilesSse4, ComputePairs<Sse4, 3, 1>};
 const GemmMicroKernel kGemmWideSse4 = {
     1, 1, GemmPanel::kQuads16, kAnyLevel, DecodeTilesSse4, ComputeWide<Sse4, 1, 1>};
 

@@ -20,6 +20,7 @@ namespace {
 
 // How sums of products are formed, exactly, from quads of u8 activations and int8 or int16 levels:
 //   Level          of the panel
+//   kGroup         quads that Multiply takes at once
 //   kLanesPerSum   2: a sum is kept in two neighbouring lanes until the end
 //   kSigned        V::Broadcast takes 128 from the activations, as Arm multiplies s8 by s8; undone
 //                  by subtracting the sums of a row of zeros
@@ -30,9 +31,10 @@ struct DotPolicy {
   using Level = int8_t;
   static constexpr int kLanesPerSum = 1;
   static constexpr bool kSigned = V::kSigned;
+  static constexpr uint32_t kGroup = 1;
   template <int kRegs>
   static inline void Multiply(typename V::Reg (&sums)[kRegs], const uint8_t* src,
-                              const Level* panel) {
+                              const Level* panel, size_t) {
     const auto quad = V::Broadcast(src);
     for (int i = 0; i < kRegs; ++i) {
       sums[i] = V::Dot(sums[i], quad, V::Load(panel + i * V::kLanes * 4));
@@ -46,9 +48,10 @@ struct WidePolicy {
   using Level = int16_t;
   static constexpr int kLanesPerSum = 2;
   static constexpr bool kSigned = false;
+  static constexpr uint32_t kGroup = 1;
   template <int kRegs>
   static inline void Multiply(typename V::Reg (&sums)[kRegs], const uint8_t* src,
-                              const Level* panel) {
+                              const Level* panel, size_t) {
     const typename V::Reg quad = V::BroadcastWide(src);
     for (int i = 0; i < kRegs; ++i) {
       sums[i] = V::Add32(sums[i], V::Multiply16(quad, V::Load(panel + i * V::kLanes * 2)));
@@ -58,23 +61,41 @@ struct WidePolicy {
 
 constexpr uint8_t kZeroQuads[64] = {};
 
-// One run of one tile: all its quads. zero_sums: of a row of zeros.
-template <class V, class Policy, int kRows, int kRegs>
+// One run of one tile: all its quads, in groups as far as they go. zero_sums: of a row of zeros.
+template <class V, class Policy, class SinglePolicy, int kRows, int kRegs>
 inline void MultiplyRun(typename V::Reg (&sums)[kRows][kRegs], typename V::Reg (&zero_sums)[kRegs],
                         const uint8_t* const* rows, uint32_t quads,
                         const typename Policy::Level*& panel, size_t quad_levels) {
   const uint8_t* src[kRows];
   for (int row = 0; row < kRows; ++row) src[row] = rows[row];
-  for (size_t k = 0; k < size_t{quads} * 4; k += 4) {
-    if constexpr (Policy::kSigned) Policy::Multiply(zero_sums, kZeroQuads, panel);
+  size_t k = 0;
+  uint32_t rest = quads;
+  for (; rest >= Policy::kGroup; rest -= Policy::kGroup) {
+    if constexpr (Policy::kSigned) Policy::Multiply(zero_sums, kZeroQuads, panel, quad_levels);
 #pragma GCC unroll 16
-    for (int row = 0; row < kRows; ++row) Policy::Multiply(sums[row], src[row] + k, panel);
-    panel += quad_levels;
+    for (int row = 0; row < kRows; ++row) {
+      Policy::Multiply(sums[row], src[row] + k, panel, quad_levels);
+    }
+    panel += Policy::kGroup * quad_levels;
+    k += 4 * Policy::kGroup;
+  }
+  if constexpr (Policy::kGroup > 1) {
+    for (; rest > 0; --rest) {
+      if constexpr (Policy::kSigned) {
+        SinglePolicy::Multiply(zero_sums, kZeroQuads, panel, quad_levels);
+      }
+#pragma GCC unroll 16
+      for (int row = 0; row < kRows; ++row) {
+        SinglePolicy::Multiply(sums[row], src[row] + k, panel, quad_levels);
+      }
+      panel += quad_levels;
+      k += 4;
+    }
   }
 }
 
 // kRows positions by kBlocks blocks.
-template <class V, class Policy, int kRows, int kBlocks>
+template <class V, class Policy, class SinglePolicy, int kRows, int kBlocks>
 void ComputeTile(const GemmTile& tile) {
   using Level = typename Policy::Level;
   constexpr bool kPairs = Policy::kLanesPerSum == 2;
@@ -102,8 +123,8 @@ void ComputeTile(const GemmTile& tile) {
   for (int i = 0; i < kRegs; ++i) zero_sums[i] = V::Zero();
   const Level* panel = static_cast<const Level*>(tile.panel);
   for (uint32_t run = 0; run < tile.num_runs; ++run) {
-    MultiplyRun<V, Policy, kRows, kRegs>(sums, zero_sums, tile.rows + run * kGemmMaxRows,
-                                         tile.quads_per_run, panel, kWidth * 4);
+    MultiplyRun<V, Policy, SinglePolicy, kRows, kRegs>(
+        sums, zero_sums, tile.rows + run * kGemmMaxRows, tile.quads_per_run, panel, kWidth * 4);
   }
   if constexpr (Policy::kSigned) {
 #pragma GCC unroll 16
@@ -160,7 +181,7 @@ template <class V, int kRows, int kBlocks>
 void ComputePairTile(const GemmTile& tile) {
   constexpr uint32_t kWidth = kBlocks * kGemmBlockChannels;
   constexpr int kRegs = static_cast<int>(kWidth) / V::kLanes;
-  // Quads until 16 bits are full: 2 * 255 * max_level each.
+  // Quads until 16 bits are full: V::PairSums adds up to 2 * 255 * max_level for each.
   const uint32_t full = 32767 / (2 * 255 * tile.max_level);
   if (tile.first) {
     for (int i = 0; i < kRows * kBlocks; ++i) {
@@ -208,32 +229,34 @@ void ComputePairs(const GemmTile& tile) {
 }
 
 // ComputeTile for 1..kMaxRows rows.
-template <class V, class Policy, int kMaxRows, int kBlocks>
+template <class V, class Policy, class SinglePolicy, int kMaxRows, int kBlocks>
 inline void ComputeRows(const GemmTile& tile) {
   if constexpr (kMaxRows > 1) {
-    if (tile.num_rows < kMaxRows) return ComputeRows<V, Policy, kMaxRows - 1, kBlocks>(tile);
+    if (tile.num_rows < kMaxRows) {
+      return ComputeRows<V, Policy, SinglePolicy, kMaxRows - 1, kBlocks>(tile);
+    }
   }
-  ComputeTile<V, Policy, kMaxRows, kBlocks>(tile);
+  ComputeTile<V, Policy, SinglePolicy, kMaxRows, kBlocks>(tile);
 }
 
-template <class V, class Policy, int kMaxRows, int kMaxBlocks>
+template <class V, class Policy, class SinglePolicy, int kMaxRows, int kMaxBlocks>
 void ComputeAny(const GemmTile& tile) {
   if constexpr (kMaxBlocks > 1) {
     if (tile.num_blocks < kMaxBlocks) {
-      return ComputeRows<V, Policy, kMaxRows, kMaxBlocks - 1>(tile);
+      return ComputeRows<V, Policy, SinglePolicy, kMaxRows, kMaxBlocks - 1>(tile);
     }
   }
-  ComputeRows<V, Policy, kMaxRows, kMaxBlocks>(tile);
+  ComputeRows<V, Policy, SinglePolicy, kMaxRows, kMaxBlocks>(tile);
 }
 
 template <class V, int kMaxRows, int kMaxBlocks>
 void ComputeWide(const GemmTile& tile) {
-  ComputeAny<V, WidePolicy<V>, kMaxRows, kMaxBlocks>(tile);
+  ComputeAny<V, WidePolicy<V>, WidePolicy<V>, kMaxRows, kMaxBlocks>(tile);
 }
 
 template <class V, int kMaxRows, int kMaxBlocks>
 void ComputeDots(const GemmTile& tile) {
-  ComputeAny<V, DotPolicy<V>, kMaxRows, kMaxBlocks>(tile);
+  ComputeAny<V, DotPolicy<V>, DotPolicy<V>, kMaxRows, kMaxBlocks>(tile);
 }
 
 }  // namespace

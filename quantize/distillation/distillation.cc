@@ -25,6 +25,19 @@ namespace {
 constexpr uint32_t kStateMagic = 0x3144504d;  // "MPD1"
 constexpr std::chrono::seconds kCheckpointInterval(60);
 
+// The scale of a code; of the logits, what it would be if they had 8 bits.
+float ResultStep(const Graph& graph, const Node& node, const Decisions& decisions) {
+  return node.output == graph.output ? 256 * decisions.logit_scale
+                                     : decisions.activations[node.output].scale;
+}
+
+float RateFactor(uint32_t step, uint32_t num_steps) {
+  constexpr double kWarmUp = 0.1;
+  const double done = (step + 0.5) / num_steps;
+  const double cosine = 0.5 * (1 + std::cos(std::numbers::pi * done));
+  return static_cast<float>(std::min(done / kWarmUp, 1.0) * cosine);
+}
+
 template <typename T>
 std::span<const uint8_t> BytesOf(const std::vector<T>& values) {
   return {reinterpret_cast<const uint8_t*>(values.data()), values.size() * sizeof(T)};
@@ -128,7 +141,8 @@ Status Distillation::Prepare(const Decisions& decisions) {
     if (!IsConvolution(node)) continue;
     MPQ_ASSIGN_OR_RETURN(layers_[n],
                          LatentLayer::Create(graph, node, decisions.layers[n],
-                                             EffectiveWeights(graph, node, Equalization())));
+                                             EffectiveWeights(graph, node, Equalization()),
+                                             ResultStep(graph, node, decisions)));
     MPQ_RETURN_IF_ERROR(network_->SetWeights(n, layers_[n].QuantizedWeights(), layers_[n].bias()));
   }
   gradients_.assign(kBatchParts, WeightGradients(graph));
@@ -202,8 +216,7 @@ Status Distillation::UpdateLayer(uint32_t node) {
     for (size_t i = 0; i < sum.weights.size(); ++i) sum.weights[i] += addend.weights[i];
     for (size_t i = 0; i < sum.bias.size(); ++i) sum.bias[i] += addend.bias[i];
   }
-  const auto decay =
-      static_cast<float>(0.5 * (1 + std::cos(std::numbers::pi * step_ / num_steps_)));
+  const float decay = RateFactor(step_, num_steps_);
   const LearningRates rates{decay * options_.rates.weights, decay * options_.rates.scales,
                             decay * options_.rates.bias};
   layers_[node].Step(step_ + 1, rates, sum);

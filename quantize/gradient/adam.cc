@@ -8,7 +8,7 @@ namespace {
 
 constexpr float kBeta1 = 0.9f;
 constexpr float kBeta2 = 0.999f;
-constexpr float kEpsilon = 1e-8f;
+constexpr float kEpsilon = 1e-12f;
 
 }  // namespace
 

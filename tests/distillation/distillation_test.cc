@@ -90,7 +90,7 @@ struct Prepared {
 DistillationOptions FastOptions(uint32_t epochs) {
   DistillationOptions options;
   options.epochs = epochs;
-  options.rates = {1e-3f, 1e-3f, 1e-3f};
+  options.rates = {5e-3f, 1e-3f, 2e-2f};
   return options;
 }
 
@@ -264,6 +264,7 @@ TEST_CASE("a checkpoint file is written, and one that does not fit is named") {
   REQUIRE(Distill(p.model, p.images, options, 1, 2, count, again).ok());
   CHECK(calls == 1);
   CHECK(again.layers[0].codes == decisions.layers[0].codes);
+  CHECK(again.layers[0].scales == decisions.layers[0].scales);
   CHECK(again.layers[0].bias == decisions.layers[0].bias);
 
   const Status other_seed = Distill(p.model, p.images, options, 7, 2, Progress(), again);

@@ -127,7 +127,7 @@ struct Layer {
   }
 
   LatentLayer Latent() const {
-    auto latent = LatentLayer::Create(graph, graph.nodes[0], decision, weights);
+    auto latent = LatentLayer::Create(graph, graph.nodes[0], decision, weights, 0.5f);
     REQUIRE_MESSAGE(latent.ok(), latent.status().message());
     return *std::move(latent);
   }
@@ -167,7 +167,7 @@ TEST_CASE("gradients: weights pass inside the levels, scales as in LSQ") {
   REQUIRE(levels.ok());
   EncodeWeights(weights, *levels, 0.5, decision.codes);
   const auto latent_with = [&](const std::vector<float>& gradient, float rate) {
-    auto latent = LatentLayer::Create(graph, graph.nodes[0], decision, weights);
+    auto latent = LatentLayer::Create(graph, graph.nodes[0], decision, weights, 0.5f);
     REQUIRE(latent.ok());
     latent->Step(1, {rate, rate, rate}, {gradient, {3}});
     std::vector<std::vector<float>> states;
@@ -176,16 +176,16 @@ TEST_CASE("gradients: weights pass inside the levels, scales as in LSQ") {
   };
   // States: weights, scales, bias, then each one's mean and square.
   const auto states = latent_with({1, 1, 1, 1}, 0.01f);
-  CHECK(states[0][0] == doctest::Approx(0.19));
-  CHECK(states[0][1] == doctest::Approx(-0.61));
-  CHECK(states[0][2] == 2);
-  CHECK(states[0][3] == -7);
-  CHECK(states[2][0] == doctest::Approx(0.99));
-  // Adam's mean is a tenth of the gradient:
-  // (0 - 0.4) + (-1 + 1.2) + 1 - 2
-  CHECK(states[5][0] == doctest::Approx(0.1 * (-0.4 + 0.2 + 1 - 2)));
-  CHECK(states[1][0] == doctest::Approx(0.51));
-  CHECK(states[7][0] == doctest::Approx(0.3));
+  // All in units of the first scale, and of the bias step.
+  CHECK(states[0][0] == doctest::Approx(0.39));
+  CHECK(states[0][1] == doctest::Approx(-1.21));
+  CHECK(states[0][2] == 4);
+  CHECK(states[0][3] == -14);
+  CHECK(states[2][0] == doctest::Approx(1.99));
+  // Adam's mean is a tenth of the gradient, 0.5 ((0 - 0.4) + (-1 + 1.2) + 1 - 2).
+  CHECK(states[5][0] == doctest::Approx(0.1 * 0.5 * (-0.4 + 0.2 + 1 - 2)));
+  CHECK(states[1][0] == doctest::Approx(1.01));
+  CHECK(states[7][0] == doctest::Approx(0.1 * 0.5 * 3));
 }
 
 TEST_CASE("power-of-two scales stay, and no scale vanishes") {

@@ -95,21 +95,27 @@ void Column::SetChannels(uint32_t block, GemmChannels& out, ColumnFlags& flags) 
   // Channels that do not exist need no special case.
   std::fill_n(out.multiplier, kBlockChannels, int16_t{1});
   std::fill_n(out.code_hi, kBlockChannels, uint8_t{255});
+  // Without branches: shifts differ from channel to channel.
+  int32_t any_left = 0;
+  int64_t largest = 0;  // that a sum can become before it saturates
   for (uint32_t i = 0; i < channels; ++i) {
     const ChannelParams& params = step_.weights->channels[first + i];
     const Requantizer r = Requantizer::Unpack(params.requant);
-    // Modulo 2^32 as accumulation is; the whole sum fits (kMaxAccumulator).
-    const uint32_t half = r.pre > 0 ? 1u << (r.pre - 1) : 0;
+    const int32_t right = std::max(r.pre, 0);
+    const int32_t left = std::max(-r.pre, 0);
+    // Half a step, modulo 2^32 as accumulation is; the whole sum fits (kMaxAccumulator).
+    const uint32_t half = (uint32_t{1} << right) >> 1;
     out.start[i] = static_cast<int32_t>(static_cast<uint32_t>(params.bias) + half);
-    out.right[i] = std::max(r.pre, 0);
-    out.left[i] = std::max(-r.pre, 0);
-    out.multiplier[i] = static_cast<int16_t>(r.shifted ? 0 : r.m);
+    out.right[i] = right;
+    out.left[i] = left;
+    out.multiplier[i] = static_cast<int16_t>(r.m & -int32_t{!r.shifted});
     out.code_hi[i] = r.code_hi;
-    flags.left_shifts |= r.pre < 0;
-    // Of sums without the right shift, the only ones that are shifted left.
-    const int64_t bound = std::abs(int64_t{params.bias}) + max_product_sum_;
-    flags.saturate_first |= bound << out.left[i] > std::numeric_limits<int32_t>::max();
+    any_left |= left;
+    // Sums without a right shift are the only ones that are shifted left.
+    largest = std::max(largest, (std::abs(int64_t{params.bias}) + max_product_sum_) << left);
   }
+  flags.left_shifts |= any_left != 0;
+  flags.saturate_first |= largest > std::numeric_limits<int32_t>::max();
 }
 
 }  // namespace mpq

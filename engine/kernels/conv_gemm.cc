@@ -7,15 +7,11 @@
 #include "engine/kernels/conv_gemm_split.h"
 #include "format/message.h"
 #include "format/node_fields.h"
+#include "format/rounding.h"
 
 namespace mpq {
 
 namespace {
-
-constexpr uint32_t DivideRoundUp(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
-constexpr size_t RoundUp(size_t x, size_t multiple) {
-  return (x + multiple - 1) / multiple * multiple;
-}
 
 size_t TileBytes(GemmPanel panel) { return panel == GemmPanel::kQuads8 ? 64 : 128; }
 

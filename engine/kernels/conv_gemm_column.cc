@@ -5,22 +5,9 @@
 #include <cstring>
 #include <limits>
 
+#include "engine/kernels/tile_levels.h"
+
 namespace mpq {
-
-namespace {
-
-TileLevels MakeTileLevels(const Weights& weights, uint32_t block) {
-  TileLevels levels = {};
-  levels.bits = weights.block_bits[block];
-  levels.uniform = weights.level_set == LevelSetKind::kUniform;
-  if (!levels.uniform) {
-    const Levels set = BlockLevels(weights, block).value();  // the model has been validated
-    std::copy_n(set.level.begin(), sizeof levels.table, levels.table);
-  }
-  return levels;
-}
-
-}  // namespace
 
 Column::Column(const Step& step, const GemmMicroKernel& micro)
     : step_(step),

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/kernels/conv_gemm_source.h"
+#include "format/rounding.h"
 
 namespace mpq {
 
@@ -20,8 +21,6 @@ constexpr uint32_t kWantedItems = 32;
 constexpr uint32_t kMinItemPositions = 112;
 // Padded lines of an item: they should stay in L2.
 constexpr size_t kPaddedBytes = size_t{256} * 1024;
-
-constexpr uint32_t DivideRoundUp(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
 
 }  // namespace
 

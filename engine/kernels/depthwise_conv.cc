@@ -5,7 +5,9 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "engine/kernels/tile_levels.h"
 #include "format/message.h"
+#include "format/rounding.h"
 
 namespace mpq {
 
@@ -18,11 +20,6 @@ constexpr size_t kMaxWindowBytes = 1024 * 1024;
 constexpr uint32_t kItemPixels = 256;
 
 constexpr size_t kNothingPacked = ~size_t{0};
-
-constexpr uint32_t DivideRoundUp(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
-constexpr size_t RoundUp(size_t x, size_t multiple) {
-  return (x + multiple - 1) / multiple * multiple;
-}
 
 // How a step is cut: items = channel group x range of output rows of one image. A channel group
 // fills the lanes; the last one may be smaller.
@@ -218,7 +215,7 @@ class Depthwise {
     std::memset(planes + zeros * kPlaneBytes, 0, (size_t{quads} * 4 + 1 - zeros) * kPlaneBytes);
     for (; next_block_ < first_block + num_blocks; ++next_block_) {
       if (next_block_ >= first_block) {
-        const TileLevels levels = BlockTileLevels(next_block_);
+        const TileLevels levels = MakeTileLevels(weights, next_block_);
         micro_.decode(weights.codes.data() + next_codes_, quads, levels, tiles, kTileCodes);
         int8_t* plane = planes + (next_block_ - first_block) * kBlockChannels;
         for (uint32_t quad = 0; quad < quads; ++quad) {
@@ -235,18 +232,6 @@ class Depthwise {
         std::memcpy(plane + lane, plane, group_channels_);
       }
     }
-  }
-
-  TileLevels BlockTileLevels(uint32_t block) const {
-    const Weights& weights = *step_.weights;
-    TileLevels levels = {};
-    levels.bits = weights.block_bits[block];
-    levels.uniform = weights.level_set == LevelSetKind::kUniform;
-    if (!levels.uniform) {
-      const Levels set = BlockLevels(weights, block).value();  // the model has been validated
-      std::copy_n(set.level.begin(), sizeof levels.table, levels.table);
-    }
-    return levels;
   }
 
   void InterleaveWeights() {

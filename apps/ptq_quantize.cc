@@ -339,7 +339,8 @@ void AddOptions(CLI::App& app, Arguments& a) {
       ->capture_default_str();
   app.add_option("--preprocess", a.preprocess, "how images become the input, JSON");
   app.add_option("--labels", a.labels, "class names, one a line");
-  app.add_option("--method", q.method, "quantisation method: uniform or two-region")->capture_default_str();
+  app.add_option("--method", q.method, "quantisation method: uniform or two-region")
+      ->capture_default_str();
   app.add_option("--weight-bits", q.bit_widths.weights, "bits of a weight")
       ->check(CLI::Range(1, 8))
       ->capture_default_str();

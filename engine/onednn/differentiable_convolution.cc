@@ -146,8 +146,9 @@ class Convolution final : public DifferentiableConvolution {
                            {DNNL_ARG_SCRATCHPAD,
                             memory(descriptions_.d_weights.scratchpad_desc(), engine_, rest)}});
       Execute(unpack_, {{DNNL_ARG_FROM, packed},
-                                  {DNNL_ARG_TO, memory(ohwi_, engine_, d_weights)},
-                                  {DNNL_ARG_SCRATCHPAD, memory(unpack_description_.scratchpad_desc(), engine_, rest)}});
+                        {DNNL_ARG_TO, memory(ohwi_, engine_, d_weights)},
+                        {DNNL_ARG_SCRATCHPAD,
+                         memory(unpack_description_.scratchpad_desc(), engine_, rest)}});
       return Status();
     });
   }

@@ -25,7 +25,7 @@ struct ColumnParts {
   ColumnParts(const GemmMicroKernel& micro, const Split& split) {
     const size_t chunk_quads =
         RoundUp(size_t{split.chunk_runs} * split.chunk_quads, micro.panel_quads);
-    channels = RoundUp(sizeof(ColumnFlags), 64);
+    channels = RoundUp(sizeof(ChannelFlags), 64);
     panel = channels + RoundUp(micro.blocks * sizeof(GemmChannels), 64);
     bytes = panel + RoundUp(chunk_quads * micro.blocks * TileBytes(micro.panel), 64);
   }
@@ -138,7 +138,7 @@ class ConvGemm {
     LocateColumn(column);
     if (!step_.is_prepared) DescribeColumn();
     decoded_ = step_.is_prepared;
-    const ColumnFlags& flags = *InColumn<ColumnFlags>(column_parts_.flags);
+    const ChannelFlags& flags = *InColumn<ChannelFlags>(column_parts_.flags);
     tile_.left_shifts = flags.left_shifts;
     tile_.saturate_first = flags.saturate_first;
     tile_.channels = InColumn<GemmChannels>(column_parts_.channels);
@@ -162,7 +162,7 @@ class ConvGemm {
   }
 
   void DescribeColumn() {
-    *InColumn<ColumnFlags>(column_parts_.flags) =
+    *InColumn<ChannelFlags>(column_parts_.flags) =
         column_.Set(first_block_, tile_.num_blocks, InColumn<GemmChannels>(column_parts_.channels));
   }
 

@@ -120,10 +120,15 @@ struct Avx512Vectors {
 
 template <class Tiles>
 constexpr GemmMicroKernel MakeMicroKernel() {
-  return {kAmxRows,           2,
-          GemmPanel::kQuads8, kAnyLevel,
-          DecodeTilesAvx512,  AmxCompute<Tiles, Avx512Vectors>,
-          kAmxStepQuads,      Tiles::Begin,
+  return {kAmxRows,
+          2,
+          GemmPanel::kQuads8,
+          kAnyLevel,
+          DecodeTilesAvx512,
+          DescribeChannelsAvx512,
+          AmxCompute<Tiles, Avx512Vectors>,
+          kAmxStepQuads,
+          Tiles::Begin,
           Tiles::End};
 }
 

@@ -33,10 +33,15 @@ struct PlainVectors {
 }  // namespace
 
 const GemmMicroKernel kGemmAmxEmulated = {
-    kAmxRows,           2,
-    GemmPanel::kQuads8, kAnyLevel,
-    DecodeTilesScalar,  AmxCompute<EmulatedTiles, PlainVectors>,
-    kAmxStepQuads,      EmulatedTiles::Begin,
+    kAmxRows,
+    2,
+    GemmPanel::kQuads8,
+    kAnyLevel,
+    DecodeTilesScalar,
+    DescribeChannelsScalar,
+    AmxCompute<EmulatedTiles, PlainVectors>,
+    kAmxStepQuads,
+    EmulatedTiles::Begin,
     EmulatedTiles::End,
 };
 

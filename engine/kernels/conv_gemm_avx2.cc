@@ -40,9 +40,19 @@ struct Avx2 {
 
 }  // namespace
 
-const GemmMicroKernel kGemmAvx2 = {
-    6, 1, GemmPanel::kQuads8, kMaxPairLevel, DecodeTilesSse4, ComputePairs<Avx2, 6, 1>};
-const GemmMicroKernel kGemmWideAvx2 = {
-    3, 1, GemmPanel::kQuads16, kAnyLevel, DecodeTilesSse4, ComputeWide<Avx2, 3, 1>};
+const GemmMicroKernel kGemmAvx2 = {6,
+                                   1,
+                                   GemmPanel::kQuads8,
+                                   kMaxPairLevel,
+                                   DecodeTilesSse4,
+                                   DescribeChannelsAvx2,
+                                   ComputePairs<Avx2, 6, 1>};
+const GemmMicroKernel kGemmWideAvx2 = {3,
+                                       1,
+                                       GemmPanel::kQuads16,
+                                       kAnyLevel,
+                                       DecodeTilesSse4,
+                                       DescribeChannelsAvx2,
+                                       ComputeWide<Avx2, 3, 1>};
 
 }  // namespace mpq

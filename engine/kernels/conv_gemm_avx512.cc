@@ -43,9 +43,19 @@ struct Avx512 {
 
 }  // namespace
 
-const GemmMicroKernel kGemmAvx512 = {
-    12, 2, GemmPanel::kQuads8, kMaxPairLevel, DecodeTilesAvx512, ComputePairs<Avx512, 12, 2>};
-const GemmMicroKernel kGemmWideAvx512 = {
-    6, 2, GemmPanel::kQuads16, kAnyLevel, DecodeTilesAvx512, ComputeWide<Avx512, 6, 2>};
+const GemmMicroKernel kGemmAvx512 = {12,
+                                     2,
+                                     GemmPanel::kQuads8,
+                                     kMaxPairLevel,
+                                     DecodeTilesAvx512,
+                                     DescribeChannelsAvx512,
+                                     ComputePairs<Avx512, 12, 2>};
+const GemmMicroKernel kGemmWideAvx512 = {6,
+                                         2,
+                                         GemmPanel::kQuads16,
+                                         kAnyLevel,
+                                         DecodeTilesAvx512,
+                                         DescribeChannelsAvx512,
+                                         ComputeWide<Avx512, 6, 2>};
 
 }  // namespace mpq

@@ -257,6 +257,7 @@ const GemmMicroKernel kGemmAvx512Vnni = {
     .panel = GemmPanel::kQuads8,
     .max_level = kAnyLevel,
     .decode = DecodeTilesAvx512,
+    .describe = DescribeChannelsAvx512,
     .sweep = Sweep,
 };
 

@@ -29,7 +29,12 @@ struct AvxVnni {
 
 }  // namespace
 
-const GemmMicroKernel kGemmAvxVnni = {
-    6, 1, GemmPanel::kQuads8, kAnyLevel, DecodeTilesSse4, ComputeDots<AvxVnni, 6, 1>};
+const GemmMicroKernel kGemmAvxVnni = {6,
+                                      1,
+                                      GemmPanel::kQuads8,
+                                      kAnyLevel,
+                                      DecodeTilesSse4,
+                                      DescribeChannelsAvx2,
+                                      ComputeDots<AvxVnni, 6, 1>};
 
 }  // namespace mpq

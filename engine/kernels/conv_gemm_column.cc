@@ -1,9 +1,6 @@
 #include "engine/kernels/conv_gemm_column.h"
 
 #include <algorithm>
-#include <cstdlib>
-#include <cstring>
-#include <limits>
 
 #include "engine/kernels/tile_levels.h"
 
@@ -14,7 +11,7 @@ Column::Column(const Step& step, const GemmMicroKernel& micro)
       micro_(micro),
       max_product_sum_(int64_t{step.layout.quads()} * 4 * 255 * step.max_level) {}
 
-ColumnFlags Column::Set(uint32_t first_block, uint32_t num_blocks, GemmChannels* channels) {
+ChannelFlags Column::Set(uint32_t first_block, uint32_t num_blocks, GemmChannels* channels) {
   const CodeLayout& layout = step_.layout;
   const Weights& weights = *step_.weights;
   for (; next_block_ < first_block; ++next_block_) {
@@ -22,12 +19,13 @@ ColumnFlags Column::Set(uint32_t first_block, uint32_t num_blocks, GemmChannels*
   }
   const uint8_t* codes = weights.codes.data() + next_codes_;
   num_blocks_ = num_blocks;
-  ColumnFlags flags;
+  ChannelFlags flags;
   for (uint32_t i = 0; i < num_blocks; ++i) {
     levels_[i] = MakeTileLevels(weights, first_block + i);
     codes_[i] = codes;
     codes += layout.BlockBytes(levels_[i].bits);
-    SetChannels(first_block + i, channels[i], flags);
+    micro_.describe(weights.channels.data() + layout.FirstChannel(first_block + i),
+                    layout.BlockChannels(first_block + i), max_product_sum_, channels[i], flags);
   }
   return flags;
 }
@@ -73,36 +71,6 @@ void Column::DecodeWide(const uint8_t* codes, size_t tiles, const TileLevels& le
       panel += num_blocks_ * kTileCodes;
     }
   }
-}
-
-void Column::SetChannels(uint32_t block, GemmChannels& out, ColumnFlags& flags) const {
-  const uint32_t first = step_.layout.FirstChannel(block);
-  const uint32_t channels = step_.layout.BlockChannels(block);
-  std::memset(&out, 0, sizeof out);
-  // Channels that do not exist need no special case.
-  std::fill_n(out.multiplier, kBlockChannels, int16_t{1});
-  std::fill_n(out.code_hi, kBlockChannels, uint8_t{255});
-  // Without branches: shifts differ from channel to channel.
-  int32_t any_left = 0;
-  int64_t largest = 0;  // that a sum can become before it saturates
-  for (uint32_t i = 0; i < channels; ++i) {
-    const ChannelParams& params = step_.weights->channels[first + i];
-    const Requantizer r = Requantizer::Unpack(params.requant);
-    const int32_t right = std::max(r.pre, 0);
-    const int32_t left = std::max(-r.pre, 0);
-    // Half a step, modulo 2^32 as accumulation is; the whole sum fits (kMaxAccumulator).
-    const uint32_t half = (uint32_t{1} << right) >> 1;
-    out.start[i] = static_cast<int32_t>(static_cast<uint32_t>(params.bias) + half);
-    out.right[i] = right;
-    out.left[i] = left;
-    out.multiplier[i] = static_cast<int16_t>(r.m & -int32_t{!r.shifted});
-    out.code_hi[i] = r.code_hi;
-    any_left |= left;
-    // Sums without a right shift are the only ones that are shifted left.
-    largest = std::max(largest, (std::abs(int64_t{params.bias}) + max_product_sum_) << left);
-  }
-  flags.left_shifts |= any_left != 0;
-  flags.saturate_first |= largest > std::numeric_limits<int32_t>::max();
 }
 
 }  // namespace mpq

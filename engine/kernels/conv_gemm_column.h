@@ -14,18 +14,12 @@ namespace mpq {
 // kQuads16 panels are widened from int8 in steps of so many tiles.
 inline constexpr size_t kWidenedTiles = 16;
 
-// How the channels of a column finish.
-struct ColumnFlags {
-  bool left_shifts = false;     // GemmTile
-  bool saturate_first = false;  // GemmTile
-};
-
 class Column {
  public:
   Column(const Step& step, const GemmMicroKernel& micro);
 
   // Columns must be set in ascending order, which makes finding their codes cheap.
-  ColumnFlags Set(uint32_t first_block, uint32_t num_blocks, GemmChannels* channels);
+  ChannelFlags Set(uint32_t first_block, uint32_t num_blocks, GemmChannels* channels);
   // tiles8: room for kWidenedTiles, where the panel is kQuads16.
   void DecodeChunk(const Chunk& chunk, std::byte* panel, int8_t* tiles8) const;
   // Of this column, or of the next one supposing that it has the same widths.
@@ -34,7 +28,6 @@ class Column {
  private:
   void DecodeWide(const uint8_t* codes, size_t tiles, const TileLevels& levels, int8_t* tiles8,
                   int16_t* panel) const;
-  void SetChannels(uint32_t block, GemmChannels& out, ColumnFlags& flags) const;
 
   const Step& step_;
   const GemmMicroKernel& micro_;

@@ -120,7 +120,7 @@ void Compute(const GemmTile& tile) { kCompute[tile.num_rows - 1](tile); }
 
 }  // namespace
 
-const GemmMicroKernel kGemmI8mm = {kMaxRows,        1,      GemmPanel::kQuads8, kAnyLevel,
-                                   DecodeTilesNeon, Compute};
+const GemmMicroKernel kGemmI8mm = {
+    kMaxRows, 1, GemmPanel::kQuads8, kAnyLevel, DecodeTilesNeon, DescribeChannelsNeon, Compute};
 
 }  // namespace mpq

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "engine/kernels/channels.h"
 #include "engine/kernels/conv_gemm_tile.h"
 #include "engine/kernels/tile_decode.h"
 
@@ -15,6 +16,7 @@ struct GemmMicroKernel {
   GemmPanel panel;
   uint32_t max_level;  // largest |level| that it computes exactly
   DecodeTilesFunction decode;
+  DescribeChannelsFunction describe;
   void (*compute)(const GemmTile& tile) = nullptr;  // not used if there is a sweep
   // It may read a panel up to the next multiple of so many quads.
   uint32_t panel_quads = 1;

@@ -69,7 +69,7 @@ void Compute(const GemmTile& tile) {
 
 }  // namespace
 
-const GemmMicroKernel kGemmNeon = {kMaxRows,        1,      GemmPanel::kQuads8, kAnyLevel,
-                                   DecodeTilesNeon, Compute};
+const GemmMicroKernel kGemmNeon = {
+    kMaxRows, 1, GemmPanel::kQuads8, kAnyLevel, DecodeTilesNeon, DescribeChannelsNeon, Compute};
 
 }  // namespace mpq

@@ -32,7 +32,12 @@ struct NeonDot {
 
 }  // namespace
 
-const GemmMicroKernel kGemmNeonDot = {
-    4, 1, GemmPanel::kQuads8, kAnyLevel, DecodeTilesNeon, ComputeDots<NeonDot, 4, 1>};
+const GemmMicroKernel kGemmNeonDot = {4,
+                                      1,
+                                      GemmPanel::kQuads8,
+                                      kAnyLevel,
+                                      DecodeTilesNeon,
+                                      DescribeChannelsNeon,
+                                      ComputeDots<NeonDot, 4, 1>};
 
 }  // namespace mpq

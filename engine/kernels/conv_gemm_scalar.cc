@@ -56,6 +56,7 @@ const GemmMicroKernel kGemmScalar = {
     .panel = GemmPanel::kQuads8,
     .max_level = kAnyLevel,
     .decode = DecodeTilesScalar,
+    .describe = DescribeChannelsScalar,
     .sweep = Sweep,
 };
 

@@ -123,9 +123,19 @@ struct Sse4 {
 
 }  // namespace
 
-const GemmMicroKernel kGemmSse4 = {
-    3, 1, GemmPanel::kQuads8, kMaxPairLevel, DecodeTilesSse4, ComputePairs<Sse4, 3, 1>};
-const GemmMicroKernel kGemmWideSse4 = {
-    1, 1, GemmPanel::kQuads16, kAnyLevel, DecodeTilesSse4, ComputeWide<Sse4, 1, 1>};
+const GemmMicroKernel kGemmSse4 = {3,
+                                   1,
+                                   GemmPanel::kQuads8,
+                                   kMaxPairLevel,
+                                   DecodeTilesSse4,
+                                   DescribeChannelsSse4,
+                                   ComputePairs<Sse4, 3, 1>};
+const GemmMicroKernel kGemmWideSse4 = {1,
+                                       1,
+                                       GemmPanel::kQuads16,
+                                       kAnyLevel,
+                                       DecodeTilesSse4,
+                                       DescribeChannelsSse4,
+                                       ComputeWide<Sse4, 1, 1>};
 
 }  // namespace mpq

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstdlib>
 #include <cstring>
 
 #include "engine/kernels/tile_levels.h"
@@ -111,15 +110,19 @@ struct Scratch {
   }
 };
 
-// The lane whose value is at position k of the accumulators (unit = 4) or of the 16-bit values
-// packed from them (unit = 8): interleaving and packing work within 128 bits, so a register holds
-// `unit` neighbouring lanes of every block.
-uint32_t LaneOf(const DepthwiseMicroKernel& micro, uint32_t k, uint32_t unit) {
-  const uint32_t set = k / micro.order_lanes * micro.order_lanes;
-  const uint32_t width = micro.order_lanes * unit / micro.order_block;
-  const uint32_t register_index = (k - set) / width;
-  const uint32_t i = (k - set) % width;
-  return set + i / unit * micro.order_block + register_index * unit + i % unit;
+// Lanes to the order of the accumulators (kUnit = 4) or of the 16-bit values packed from them
+// (kUnit = 8): interleaving and packing work within 128 bits, so a register holds kUnit
+// neighbouring lanes of every block.
+template <uint32_t kUnit, class T>
+void CopyInOrder(const DepthwiseMicroKernel& micro, const T* lanes, T* dst) {
+  for (uint32_t set = 0; set < micro.lanes; set += micro.order_lanes) {
+    for (uint32_t unit = 0; unit < micro.order_block; unit += kUnit) {
+      for (uint32_t block = unit; block < micro.order_lanes; block += micro.order_block) {
+        std::copy_n(lanes + set + block, kUnit, dst);
+        dst += kUnit;
+      }
+    }
+  }
 }
 
 // One thread's work on a step.
@@ -253,45 +256,30 @@ class Depthwise {
   }
 
   void SetParams(DepthwiseChannels& params) const {
-    params.left_shifts = false;
-    params.unusual = false;
     const int64_t largest_sum =
         int64_t{window_.kernel_h} * window_.kernel_w * 255 * step_.max_level;
-    DepthwiseChannels natural = {};  // in the order of the lanes
-    const ChannelParams* channels = step_.weights->channels.data() + first_channel_;
-    for (uint32_t i = 0; i < tile_.channels; ++i) {
-      const Requantizer r = Requantizer::Unpack(channels[i].requant);
-      const int right = std::max(r.pre, 0);
-      const int left = std::max(-r.pre, 0);
-      // Modulo 2^32 as accumulation is; the whole sum fits (kMaxAccumulator).
-      const uint32_t start =
-          static_cast<uint32_t>(channels[i].bias) + ((uint32_t{1} << right) >> 1);
-      natural.start[i] = static_cast<int32_t>(start);
-      natural.right[i] = right;
-      natural.left[i] = left;
-      natural.multiplier[i] = static_cast<int16_t>(r.shifted ? 0 : r.m);
-      natural.code_hi[i] = r.code_hi;
-      params.left_shifts |= left > 0;
-      const int64_t bound = largest_sum + std::abs(int64_t{channels[i].bias});
-      params.unusual |= r.shifted || bound << left > kMaxAccumulator;
+    DepthwiseChannels natural;  // in the order of the lanes
+    ChannelFlags flags;
+    for (uint32_t lane = 0; lane < micro_.lanes; lane += kBlockChannels) {
+      // Segments have the same channels.
+      const uint32_t channel =
+          std::min(first_channel_ + lane % group_channels_, step_.dst.channels);
+      const uint32_t count = std::min(step_.dst.channels - channel, kBlockChannels);
+      GemmChannels block;
+      micro_.describe(step_.weights->channels.data() + channel, count, largest_sum, block, flags);
+      std::copy_n(block.start, kBlockChannels, natural.start + lane);
+      std::copy_n(block.right, kBlockChannels, natural.right + lane);
+      std::copy_n(block.left, kBlockChannels, natural.left + lane);
+      std::copy_n(block.multiplier, kBlockChannels, natural.multiplier + lane);
+      std::copy_n(block.code_hi, kBlockChannels, natural.code_hi + lane);
     }
-    for (uint32_t i = group_channels_; i < micro_.lanes; i += group_channels_) {
-      std::copy_n(natural.start, group_channels_, natural.start + i);
-      std::copy_n(natural.right, group_channels_, natural.right + i);
-      std::copy_n(natural.left, group_channels_, natural.left + i);
-      std::copy_n(natural.multiplier, group_channels_, natural.multiplier + i);
-      std::copy_n(natural.code_hi, group_channels_, natural.code_hi + i);
-    }
-    for (uint32_t k = 0; k < micro_.lanes; k += 4) {
-      const uint32_t lane = LaneOf(micro_, k, 4);
-      std::memcpy(params.start + k, natural.start + lane, 16);
-      std::memcpy(params.right + k, natural.right + lane, 16);
-      std::memcpy(params.left + k, natural.left + lane, 16);
-    }
-    for (uint32_t k = 0; k < micro_.lanes; k += 8) {
-      std::memcpy(params.multiplier + k, natural.multiplier + LaneOf(micro_, k, 8), 16);
-    }
-    std::memcpy(params.code_hi, natural.code_hi, kDepthwiseMaxLanes);
+    CopyInOrder<4>(micro_, natural.start, params.start);
+    CopyInOrder<4>(micro_, natural.right, params.right);
+    CopyInOrder<4>(micro_, natural.left, params.left);
+    CopyInOrder<8>(micro_, natural.multiplier, params.multiplier);
+    std::copy_n(natural.code_hi, kDepthwiseMaxLanes, params.code_hi);
+    params.left_shifts = flags.left_shifts;
+    params.unusual = flags.shifted || flags.saturate_first;
   }
 
   // Computes output row y.

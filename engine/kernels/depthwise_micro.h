@@ -2,6 +2,7 @@
 #ifndef MPQ_ENGINE_KERNELS_DEPTHWISE_MICRO_H_
 #define MPQ_ENGINE_KERNELS_DEPTHWISE_MICRO_H_
 
+#include "engine/kernels/channels.h"
 #include "engine/kernels/depthwise_tile.h"
 #include "engine/kernels/tile_decode.h"
 #include "format/graph.h"
@@ -12,10 +13,12 @@ struct DepthwiseMicroKernel {
   uint32_t lanes;         // 16, 32 or 64
   uint32_t max_segments;  // of a row, side by side in the lanes
   uint32_t group_taps;    // 4: bytes; 2: int16
-  // Accumulators are in the order that interleaving within 128-bit lanes gives: see LaneOf in
-  // depthwise_conv.cc. The lanes of one register (or one set of registers), and of 128 of its bits.
+  // Accumulators are in the order that interleaving within 128-bit lanes gives: see CopyInOrder
+  // in depthwise_conv.cc. The lanes of one register (or one set of registers), and of 128 of its
+  // bits.
   uint32_t order_lanes, order_block;
   DecodeTilesFunction decode;
+  DescribeChannelsFunction describe;
   // One tile [16][4] of levels to four planes of 16, plane_stride bytes apart.
   void (*transpose)(const int8_t* tile, int8_t* planes, size_t plane_stride);
   // The levels of group_taps taps to one tap group of weights.

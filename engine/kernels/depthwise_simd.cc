@@ -291,30 +291,34 @@ size_t HalvesScratchBytes(const Window&, uint32_t outputs) {
 
 }  // namespace
 
-#define MPQ_PAIRS(TARGET, decode)                                                     \
-  {                                                                                   \
-    TARGET::kPairLanes, 1, 2, TARGET::kPairVectorLanes, 8, decode, TARGET::Transpose, \
-        TARGET::InterleavePairLevels, AnyWindow, 128, TARGET::PairsScratchBytes,      \
-        TARGET::ComputePairs                                                          \
+#define MPQ_PAIRS(TARGET, decode, describe)                                                     \
+  {                                                                                             \
+    TARGET::kPairLanes, 1, 2, TARGET::kPairVectorLanes, 8, decode, describe, TARGET::Transpose, \
+        TARGET::InterleavePairLevels, AnyWindow, 128, TARGET::PairsScratchBytes,                \
+        TARGET::ComputePairs                                                                    \
   }
-#define MPQ_QUADS(TARGET, lanes, segments, decode, max_level, compute)                      \
+#define MPQ_QUADS(TARGET, lanes, segments, decode, describe, max_level, compute)            \
   {                                                                                         \
-    lanes, segments, 4, lanes, 16, decode, TARGET::Transpose, TARGET::InterleaveQuadLevels, \
-        IsUsualWindow, max_level, HalvesScratchBytes, compute                               \
+    lanes, segments, 4, lanes, 16, decode, describe, TARGET::Transpose,                     \
+        TARGET::InterleaveQuadLevels, IsUsualWindow, max_level, HalvesScratchBytes, compute \
   }
 
 #if HWY_ARCH_X86
-const DepthwiseMicroKernel kDepthwiseAvx512Vnni =
-    MPQ_QUADS(N_AVX3, 64, 4, DecodeTilesAvx512, 128, ComputeDepthwiseAvx512Vnni);
+const DepthwiseMicroKernel kDepthwiseAvx512Vnni = MPQ_QUADS(
+    N_AVX3, 64, 4, DecodeTilesAvx512, DescribeChannelsAvx512, 128, ComputeDepthwiseAvx512Vnni);
 const DepthwiseMicroKernel kDepthwiseAvxVnni =
-    MPQ_QUADS(N_AVX2, 32, 1, DecodeTilesSse4, 128, ComputeDepthwiseAvxVnni);
+    MPQ_QUADS(N_AVX2, 32, 1, DecodeTilesSse4, DescribeChannelsAvx2, 128, ComputeDepthwiseAvxVnni);
 const DepthwiseMicroKernel kDepthwiseAvx2 =
-    MPQ_QUADS(N_AVX2, 32, 1, DecodeTilesSse4, 64, ComputeDepthwiseAvx2);
-const DepthwiseMicroKernel kDepthwisePairsAvx512 = MPQ_PAIRS(N_AVX3, DecodeTilesAvx512);
-const DepthwiseMicroKernel kDepthwisePairsAvx2 = MPQ_PAIRS(N_AVX2, DecodeTilesSse4);
-const DepthwiseMicroKernel kDepthwisePairsSse4 = MPQ_PAIRS(N_SSE4, DecodeTilesSse4);
+    MPQ_QUADS(N_AVX2, 32, 1, DecodeTilesSse4, DescribeChannelsAvx2, 64, ComputeDepthwiseAvx2);
+const DepthwiseMicroKernel kDepthwisePairsAvx512 =
+    MPQ_PAIRS(N_AVX3, DecodeTilesAvx512, DescribeChannelsAvx512);
+const DepthwiseMicroKernel kDepthwisePairsAvx2 =
+    MPQ_PAIRS(N_AVX2, DecodeTilesSse4, DescribeChannelsAvx2);
+const DepthwiseMicroKernel kDepthwisePairsSse4 =
+    MPQ_PAIRS(N_SSE4, DecodeTilesSse4, DescribeChannelsSse4);
 #elif HWY_ARCH_ARM_A64
-const DepthwiseMicroKernel kDepthwisePairsNeon = MPQ_PAIRS(N_NEON, DecodeTilesNeon);
+const DepthwiseMicroKernel kDepthwisePairsNeon =
+    MPQ_PAIRS(N_NEON, DecodeTilesNeon, DescribeChannelsNeon);
 #endif
 
 }  // namespace mpq

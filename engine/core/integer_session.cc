@@ -1,8 +1,8 @@
-// Runs integer models: pixels to input codes by table, then the plan's steps, one parallel loop
-// each.
+// Runs integer models: pixels to input codes, then the plan's steps, one parallel loop each.
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <optional>
 #include <utility>
 
 #include "engine/core/aligned_memory.h"
@@ -10,6 +10,7 @@
 #include "engine/core/plan.h"
 #include "engine/core/session_impl.h"
 #include "engine/core/thread_pool.h"
+#include "engine/kernels/input_codes.h"
 #include "format/message.h"
 #include "format/model_data.h"
 #include "format/node_fields.h"
@@ -94,6 +95,7 @@ class IntegerSession final : public SessionImpl {
     MPQ_ASSIGN_OR_RETURN(arena_, AlignedMemory::Allocate(plan_.arena_bytes));
     MPQ_ASSIGN_OR_RETURN(scratch_, AlignedMemory::Allocate(scratch_stride_ * options_.threads));
     plan_.Bind(arena_.data());
+    input_codes_.emplace(model_.data().preprocessing, graph().tensors[graph().input].scale, isa_);
     const size_t num_logits = size_t{options_.batch} * model_.num_classes();
     logits_.resize(num_logits);
     integer_logits_.resize(num_logits);
@@ -124,28 +126,21 @@ class IntegerSession final : public SessionImpl {
     }
   }
 
-  // RGB bytes to the input's codes, in the graph's channel order. `pixels` may hold fewer images
-  // than the batch; the rest of the input keeps older codes.
+  // `pixels` may hold fewer images than the batch; the rest of the input keeps older codes.
   void ConvertPixels(std::span<const uint8_t> pixels) {
     struct Context {
-      const Preprocessing* preprocessing;
+      const InputCodes* input_codes;
       const uint8_t* pixels;
       uint8_t* codes;
       size_t row_pixels;
     };
     const TensorView& input = plan_.views[graph().input];
-    Context context{&model_.data().preprocessing, pixels.data(), input.mutable_u8(), input.width};
+    Context context{&*input_codes_, pixels.data(), input.mutable_u8(), input.width};
     const auto loop = [](void* opaque, uint32_t first, uint32_t last, uint32_t) {
-      const Context c = *static_cast<const Context*>(opaque);
-      const uint8_t* tables = c.preprocessing->input_codes.data();
-      const size_t red = c.preprocessing->bgr ? 2 : 0, blue = 2 - red;
-      for (size_t i = first * c.row_pixels; i < last * c.row_pixels; ++i) {
-        const uint8_t* pixel = c.pixels + i * 3;
-        uint8_t* code = c.codes + i * 3;
-        code[0] = tables[pixel[red]];
-        code[1] = tables[256 + pixel[1]];
-        code[2] = tables[512 + pixel[blue]];
-      }
+      const Context& c = *static_cast<const Context*>(opaque);
+      const size_t start = first * c.row_pixels;
+      c.input_codes->Convert(c.pixels + start * 3, last * c.row_pixels - start,
+                             c.codes + start * 3);
     };
     const size_t rows = pixels.size() / (size_t{input.width} * 3);
     pool_.Run(static_cast<uint32_t>(rows), loop, &context);
@@ -223,6 +218,7 @@ class IntegerSession final : public SessionImpl {
   const Model model_;  // shares the contents
   const SessionOptions options_;
   Isa isa_ = Isa::kScalar;
+  std::optional<InputCodes> input_codes_;
   Plan plan_;
   size_t scratch_stride_ = 0;
   AlignedMemory arena_;

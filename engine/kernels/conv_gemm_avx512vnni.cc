@@ -65,7 +65,7 @@ inline void ComputeTile(const GemmTile& tile, const GemmSweep& sweep, const Requ
   MPQ_FOR_ROWS(MPQ_DECLARE)
 #undef MPQ_DECLARE
 
-  if (kFinish != Finish::kPlain && tile_residual.codes != nullptr) {
+  if ((kFinish == Finish::kResidual || kFinish == Finish::kAny) && tile_residual.codes != nullptr) {
     for (int i = 0; i < kRows; ++i) {
       _mm_prefetch(tile_residual.codes + i * tile_residual.stride, _MM_HINT_T0);
     }
@@ -231,6 +231,12 @@ template <int kRows, int kBlocks>
 void SweepColumn(const GemmTile& tile, const GemmSweep& sweep) {
   const Requantise r = LoadRequantise(tile);
   switch (FinishOf(tile, r)) {
+    case Finish::kReluRight:
+      return SweepTiles<kRows, kBlocks, Finish::kReluRight>(tile, sweep, r);
+    case Finish::kReluLeft:
+      return SweepTiles<kRows, kBlocks, Finish::kReluLeft>(tile, sweep, r);
+    case Finish::kReluBoth:
+      return SweepTiles<kRows, kBlocks, Finish::kReluBoth>(tile, sweep, r);
     case Finish::kPlain:
       return SweepTiles<kRows, kBlocks, Finish::kPlain>(tile, sweep, r);
     case Finish::kResidual:

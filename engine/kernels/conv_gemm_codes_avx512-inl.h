@@ -25,13 +25,32 @@ struct Requantise {
   bool left_shifts, saturate_first;
 };
 
-// What a column's codes need. Most need no more than kPlain or kResidual: right shifts and
-// multiplications.
-enum class Finish { kPlain, kResidual, kAny };
+// What a column's codes need. Nearly all do without the shifted form, clamps and saturation before
+// a left shift. Short sums are shifted left, long ones right: with 4-bit weights most columns of
+// MobileNets have left shifts only.
+enum class Finish {
+  kReluRight,  // zero point 0, no residual
+  kReluLeft,
+  kReluBoth,
+  kPlain,  // no residual
+  kResidual,
+  kAny
+};
+
+constexpr bool IsRelu(Finish finish) {
+  return finish == Finish::kReluRight || finish == Finish::kReluLeft || finish == Finish::kReluBoth;
+}
 
 inline Finish FinishOf(const GemmTile& tile, const Requantise& r) {
-  if (r.shifted != 0 || tile.left_shifts) return Finish::kAny;
-  return tile.residual.codes != nullptr ? Finish::kResidual : Finish::kPlain;
+  const __mmask64 clamped = _mm512_cmplt_epu8_mask(r.code_hi, _mm512_set1_epi8(-1));
+  if (r.shifted != 0 || tile.saturate_first || tile.code_lo > 0 || clamped != 0) {
+    return Finish::kAny;
+  }
+  if (tile.residual.codes != nullptr) return Finish::kResidual;
+  if (tile.zero_point != 0) return Finish::kPlain;
+  if (!tile.left_shifts) return Finish::kReluRight;
+  const __m512i right = _mm512_or_si512(r.right[0], r.right[1]);
+  return _mm512_test_epi32_mask(right, right) == 0 ? Finish::kReluLeft : Finish::kReluBoth;
 }
 
 // [a b c d] by 128-bit lanes: the order of 4-byte groups after two packs, and back.
@@ -72,15 +91,14 @@ inline Requantise LoadRequantise(const GemmTile& tile) {
 
 template <Finish kFinish>
 [[gnu::always_inline]] inline __m512i Shift(__m512i sum, int parity, const Requantise& r) {
+  if constexpr (kFinish == Finish::kReluLeft) return _mm512_sllv_epi32(sum, r.left[parity]);
   __m512i t = _mm512_srav_epi32(sum, r.right[parity]);
-  if (kFinish == Finish::kAny && r.left_shifts) {
-    if (r.saturate_first) {
-      t = _mm512_max_epi32(_mm512_min_epi32(t, _mm512_set1_epi32(32767)),
-                           _mm512_set1_epi32(-32768));
-    }
-    t = _mm512_sllv_epi32(t, r.left[parity]);
+  if constexpr (kFinish == Finish::kReluRight) return t;
+  if (kFinish == Finish::kAny && !r.left_shifts) return t;
+  if (kFinish == Finish::kAny && r.saturate_first) {
+    t = _mm512_max_epi32(_mm512_min_epi32(t, _mm512_set1_epi32(32767)), _mm512_set1_epi32(-32768));
   }
-  return t;
+  return _mm512_sllv_epi32(t, r.left[parity]);
 }
 
 // 64ths of a code that are added before rounding, in the order of _mm512_packus_epi16's operands.
@@ -108,7 +126,7 @@ inline const uint8_t* ResidualRow(const GemmResidual& residual, uint32_t row, ui
 template <Finish kFinish = Finish::kAny>
 [[gnu::always_inline]] inline Addends PairAddends(const GemmResidual& residual, uint32_t row,
                                                   uint32_t num_rows, const Requantise& r) {
-  if constexpr (kFinish == Finish::kPlain) return {r.rounding, r.rounding};
+  if constexpr (IsRelu(kFinish) || kFinish == Finish::kPlain) return {r.rounding, r.rounding};
   const __m512i half = _mm512_set1_epi16(32);
   if (kFinish == Finish::kAny && residual.codes == nullptr) return {half, half};
   const auto load = [&](uint32_t i) {
@@ -122,7 +140,7 @@ template <Finish kFinish = Finish::kAny>
 template <Finish kFinish = Finish::kAny>
 [[gnu::always_inline]] inline Addends QuadAddends(const GemmResidual& residual, uint32_t row,
                                                   uint32_t num_rows, const Requantise& r) {
-  if constexpr (kFinish == Finish::kPlain) return {r.rounding, r.rounding};
+  if constexpr (IsRelu(kFinish) || kFinish == Finish::kPlain) return {r.rounding, r.rounding};
   const __m512i half = _mm512_set1_epi16(32);
   if (kFinish == Finish::kAny && residual.codes == nullptr) return {half, half};
   const auto load = [&](uint32_t i) {
@@ -141,6 +159,8 @@ template <Finish kFinish>
                                                   const Requantise& r) {
   const __m512i t = _mm512_packs_epi32(Shift<kFinish>(even, 0, r), Shift<kFinish>(odd, 1, r));
   const __m512i u = _mm512_mulhrs_epi16(t, r.multiplier);
+  // (u * 2^9 + 2^14) >> 15 = (u + 32) >> 6
+  if constexpr (IsRelu(kFinish)) return _mm512_mulhrs_epi16(u, _mm512_set1_epi16(1 << 9));
   const __m512i scaled = _mm512_srai_epi16(_mm512_adds_epi16(u, addends), 6);
   if constexpr (kFinish == Finish::kPlain) return scaled;
   if constexpr (kFinish == Finish::kResidual) return _mm512_adds_epi16(scaled, r.zero_point);
@@ -153,6 +173,7 @@ template <Finish kFinish = Finish::kAny>
   const __m512i packed = _mm512_packus_epi16(OutputSteps<kFinish>(a, b, addends.first, r),
                                              OutputSteps<kFinish>(c, d, addends.second, r));
   const __m512i codes = TransposeLanes(packed);
+  if constexpr (kFinish != Finish::kAny) return codes;
   return _mm512_min_epu8(_mm512_max_epu8(codes, r.code_lo), r.code_hi);
 }
 

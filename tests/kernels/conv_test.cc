@@ -8,8 +8,10 @@
 #include <cmath>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/core/registry.h"
@@ -34,8 +36,9 @@ struct ConvCase {
   uint32_t dst_slack = 0;  // elements of a pixel that belong to others
   bool shifted = false;
   bool left_shifts = false;
-  bool extreme = false;              // activations 0 or 255, weights the outermost levels
-  int32_t residual_multiplier = -1;  // no residual
+  std::optional<std::pair<int, int>> pre;  // the range of Requantizer::pre; no upper clamps then
+  bool extreme = false;                    // activations 0 or 255, weights the outermost levels
+  int32_t residual_multiplier = -1;        // no residual
   int32_t residual_zero_point = 0;
   uint32_t residual_slack = 0;  // as dst_slack
   uint32_t seed = 1;
@@ -49,7 +52,8 @@ struct ConvCase {
                    w.pad_right, " input ", graph_input, " levels ", LevelSetKindName(level_set),
                    " bits ", bits, " zp ", src_zero_point, "->", dst_zero_point, " type ",
                    static_cast<int>(dst_type), " slack ", dst_slack, " shifted ", shifted, " left ",
-                   left_shifts, " extreme ", extreme, " residual ", residual_multiplier, ",",
+                   left_shifts, " pre ", pre ? pre->first : 0, "..", pre ? pre->second : 0,
+                   " extreme ", extreme, " residual ", residual_multiplier, ",",
                    residual_zero_point, ",", residual_slack, " seed ", seed);
   }
 };
@@ -295,6 +299,7 @@ class RandomConv {
       Requantizer r = Requantizer::FromFactor(255.0 / reach * spread, Uniform(0, 1) ? 255 : hi);
       if (case_.left_shifts) r.pre = Uniform(-15, 3);
       if (Uniform(0, 19) == 0) r.pre = Uniform(-15, 31);
+      if (case_.pre) r.pre = Uniform(case_.pre->first, case_.pre->second), r.code_hi = 255;
       if (case_.shifted) r = Requantizer::FromShift(r.pre + (case_.left_shifts ? 0 : 5), r.code_hi);
       p.bias = Uniform(-static_cast<int>(reach / 4), static_cast<int>(reach / 4));
       p.requant = r.Pack();
@@ -559,6 +564,35 @@ TEST_CASE("fast convolutions equal the reference: residuals") {
         c.extreme = extreme;
         c.seed = positions + out_channels;
         CheckAgainstReference(c);
+      }
+    }
+  }
+}
+
+// Micro-kernels have shorter ways for the usual cases: no clamps, zero point 0, shifts in one
+// direction.
+TEST_CASE("fast convolutions equal the reference: without clamps") {
+  constexpr std::pair<int, int> kPre[] = {{0, 6}, {-6, 0}, {-7, 2}, {-15, -10}};
+  for (const auto& pre : kPre) {
+    for (const uint32_t positions : {1u, 3u, 14u, 25u, 49u, 83u}) {
+      for (const uint32_t out_channels : {16u, 40u, 65u}) {
+        for (const bool extreme : {false, true}) {
+          ConvCase c;
+          c.width = positions;
+          c.in_channels = positions == 49 ? 700 : 16;  // in chunks
+          c.out_channels = out_channels;
+          c.pre = pre;
+          c.extreme = extreme;
+          c.seed = positions + out_channels;
+          CheckAgainstReference(c);
+          c.dst_zero_point = 117;
+          CheckAgainstReference(c);
+          c.residual_multiplier = 9876;
+          c.residual_zero_point = 99;
+          CheckAgainstReference(c);
+          c.dst_zero_point = 0;
+          CheckAgainstReference(c);
+        }
       }
     }
   }

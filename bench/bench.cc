@@ -3,30 +3,28 @@
 #include <fmt/core.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
-#include <chrono>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "apps/cli.h"
-#include "apps/process_memory.h"
 #include "bench/kernel_bench.h"
+#include "bench/model_bench.h"
+#include "bench/peak.h"
 #include "engine/core/isa.h"
-#include "mpq/model.h"
 #include "mpq/session.h"
 
 namespace mpq {
 namespace {
 
-using Clock = std::chrono::steady_clock;
 using Json = nlohmann::ordered_json;
 
 constexpr const char* kExamples = R"(
 Examples:
   bench model.mpq
   bench w4.mpq w8.mpq --threads 1,2 --batch 1,8 --seconds 3
+  bench model.mpq --streams 2
   bench model.mpq --input 320x320 --profile
   bench --kernels --weight-bits 4 --json)";
 
@@ -34,6 +32,7 @@ struct Arguments {
   std::vector<std::string> models;
   std::vector<uint32_t> threads = {1};
   std::vector<uint32_t> batches = {1};
+  uint32_t streams = 1;
   double seconds = 2;
   bool kernels = false;
   int weight_bits = 4;
@@ -41,85 +40,13 @@ struct Arguments {
   SessionOptions session;
 };
 
-double MillisecondsSince(Clock::time_point start) {
-  return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
+// GMAC/s of each step over all images of the batch; 0 for steps that multiply nothing.
+double StepRate(const ModelMeasurement& m, size_t step) {
+  const double seconds = m.step_seconds[step];
+  return seconds > 0 ? m.batch * static_cast<double>(m.steps[step].macs) / seconds : 0;
 }
 
-// The value below which `fraction` of the sorted times lie.
-double Percentile(const std::vector<double>& sorted, double fraction) {
-  const auto last = static_cast<double>(sorted.size() - 1);
-  return sorted[static_cast<size_t>(fraction * last + 0.5)];
-}
-
-// One run of one model. Times are of a whole batch, in milliseconds.
-struct Measurement {
-  std::string model;
-  uint32_t threads = 1, batch = 1;
-  std::string isa;
-  double load_ms = 0;          // map, check, parse
-  double first_result_ms = 0;  // from the start of loading to the first logits
-  std::vector<double> sorted_ms;
-  uint64_t file_bytes = 0, activation_bytes = 0;
-  uint64_t loaded_memory = 0, peak_memory = 0;  // of the process
-  std::vector<StepInfo> steps;
-  std::vector<double> step_seconds;  // the shortest of each
-
-  double median_ms() const { return Percentile(sorted_ms, 0.5); }
-  double images_per_second() const { return 1e3 * batch / median_ms(); }
-};
-
-std::vector<uint8_t> TestPixels(size_t size) {
-  std::vector<uint8_t> pixels(size);
-  for (size_t i = 0; i < size; ++i) pixels[i] = static_cast<uint8_t>(i * 2654435761u >> 24);
-  return pixels;
-}
-
-Status TimeRuns(Session& session, std::span<const uint8_t> pixels, double seconds,
-                Measurement& result) {
-  const Clock::time_point end = Clock::now() + std::chrono::duration_cast<Clock::duration>(
-                                                   std::chrono::duration<double>(seconds));
-  for (const StepInfo& step : session.steps()) result.step_seconds.push_back(step.seconds);
-  do {
-    const Clock::time_point start = Clock::now();
-    MPQ_RETURN_IF_ERROR(session.Run(pixels, result.batch));
-    result.sorted_ms.push_back(MillisecondsSince(start));
-    for (size_t i = 0; i < result.step_seconds.size(); ++i) {
-      result.step_seconds[i] = std::min(result.step_seconds[i], session.steps()[i].seconds);
-    }
-  } while (Clock::now() < end);
-  std::sort(result.sorted_ms.begin(), result.sorted_ms.end());
-  return Status();
-}
-
-Result<Measurement> Measure(const Arguments& arguments, const std::string& path, uint32_t threads,
-                            uint32_t batch) {
-  Measurement result;
-  result.model = path;
-  result.threads = threads;
-  result.batch = batch;
-  ResetPeakMemory();
-  const Clock::time_point start = Clock::now();
-  MPQ_ASSIGN_OR_RETURN(const Model model, Model::Load(path));
-  result.load_ms = MillisecondsSince(start);
-  result.file_bytes = model.file_bytes();
-  result.loaded_memory = ResidentMemory();
-  SessionOptions options = arguments.session;
-  options.threads = threads;
-  options.batch = batch;
-  MPQ_ASSIGN_OR_RETURN(Session session, Session::Create(model, options));
-  result.activation_bytes = session.memory_bytes();
-  result.isa = session.isa();
-  const std::vector<uint8_t> pixels =
-      TestPixels(size_t{batch} * session.height() * session.width() * model.input_channels());
-  MPQ_RETURN_IF_ERROR(session.Run(pixels, batch));
-  result.first_result_ms = MillisecondsSince(start);
-  MPQ_RETURN_IF_ERROR(TimeRuns(session, pixels, arguments.seconds, result));
-  result.peak_memory = PeakMemory();
-  result.steps = session.steps();
-  return result;
-}
-
-Json StepsJson(const Measurement& m) {
+Json StepsJson(const ModelMeasurement& m, const MultiplyPeak& peak) {
   Json steps = Json::array();
   for (size_t i = 0; i < m.steps.size(); ++i) {
     const StepInfo& step = m.steps[i];
@@ -128,66 +55,86 @@ Json StepsJson(const Measurement& m) {
                      {"kernel", step.kernel},
                      {"macs", step.macs},
                      {"min_ms", m.step_seconds[i] * 1e3},
+                     {"peak_percent", peak.Percent(StepRate(m, i), m.threads)},
                      {"fused", step.fused},
                      {"refusals", step.refusals}});
   }
   return steps;
 }
 
-Json ToJson(const Measurement& m, bool profile) {
+Json ToJson(const ModelMeasurement& m, const MultiplyPeak& peak, bool profile) {
   Json json = {{"model", m.model},
+               {"streams", m.streams},
                {"threads", m.threads},
                {"batch", m.batch},
                {"isa", m.isa},
                {"runs", m.sorted_ms.size()},
                {"min_ms", m.sorted_ms.front()},
-               {"median_ms", m.median_ms()},
-               {"p95_ms", Percentile(m.sorted_ms, 0.95)},
-               {"images_per_second", m.images_per_second()},
+               {"median_ms", m.Percentile(0.5)},
+               {"p90_ms", m.Percentile(0.9)},
+               {"p95_ms", m.Percentile(0.95)},
+               {"p99_ms", m.Percentile(0.99)},
+               {"images_per_second", m.images_per_second},
+               {"macs", m.macs()},
+               {"peak_macs_per_second", peak.macs_per_second},
+               {"peak_instruction", peak.instruction},
+               {"peak_percent", peak.Percent(m.mac_rate(), m.streams * m.threads)},
                {"load_ms", m.load_ms},
                {"first_result_ms", m.first_result_ms},
                {"file_bytes", m.file_bytes},
                {"activation_bytes", m.activation_bytes},
-               {"loaded_memory_bytes", m.loaded_memory},
-               {"peak_memory_bytes", m.peak_memory}};
-  if (profile) json["profile"] = StepsJson(m);
+               {"loaded_memory_bytes", m.memory.loaded},
+               {"session_memory_bytes", m.memory.session},
+               {"first_run_memory_bytes", m.memory.first_run},
+               {"peak_memory_bytes", m.memory.peak}};
+  if (profile) json["profile"] = StepsJson(m, peak);
   return json;
 }
 
 void PrintHeader() {
-  fmt::print("{:>7} {:>5} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}  {}\n", "threads",
-             "batch", "min ms", "median", "p95", "images/s", "first ms", "file MB", "arena MB",
-             "peak MB", "model (instruction set)");
+  fmt::print("{:>7} {:>7} {:>5} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>6} {:>8} {:>8} {:>8}  {}\n",
+             "streams", "threads", "batch", "min ms", "p50", "p90", "p95", "p99", "images/s",
+             "peak %", "first ms", "file MB", "arena MB", "resident MB: load session run peak");
 }
 
-void Print(const Measurement& m, bool profile) {
-  fmt::print("{:7} {:5} {:9.3f} {:9.3f} {:9.3f} {:9.1f} {:9.2f} {:9.2f} {:9.2f} {:9.2f}  {} ({})\n",
-             m.threads, m.batch, m.sorted_ms.front(), m.median_ms(), Percentile(m.sorted_ms, 0.95),
-             m.images_per_second(), m.first_result_ms, static_cast<double>(m.file_bytes) / 1e6,
-             static_cast<double>(m.activation_bytes) / 1e6,
-             static_cast<double>(m.peak_memory) / 1e6, m.model, m.isa);
-  if (!profile) return;
+void PrintSteps(const ModelMeasurement& m, const MultiplyPeak& peak) {
   for (size_t i = 0; i < m.steps.size(); ++i) {
     const StepInfo& step = m.steps[i];
-    const double seconds = m.step_seconds[i];
-    const double rate = seconds > 0 ? m.batch * static_cast<double>(step.macs) / seconds / 1e9 : 0;
-    fmt::print("  {:8.3f} ms {:7.1f} GMAC/s  {:14} {:28} {}\n", seconds * 1e3, rate, step.op,
-               step.kernel, step.node);
-    if (!step.fused.empty()) fmt::print("{:30} fused: {}\n", "", step.fused);
-    for (const std::string& refusal : step.refusals) fmt::print("{:30} not {}\n", "", refusal);
+    const double rate = StepRate(m, i);
+    fmt::print("  {:8.3f} ms {:7.1f} GMAC/s {:3.0f} %  {:14} {:28} {}\n", m.step_seconds[i] * 1e3,
+               rate * 1e-9, peak.Percent(rate, m.threads), step.op, step.kernel, step.node);
+    if (!step.fused.empty()) fmt::print("{:36} fused: {}\n", "", step.fused);
+    for (const std::string& refusal : step.refusals) fmt::print("{:36} not {}\n", "", refusal);
   }
 }
 
-Status BenchModels(const Arguments& arguments, Json& runs) {
+void Print(const ModelMeasurement& m, const MultiplyPeak& peak, bool profile) {
+  const auto mb = [](uint64_t bytes) { return static_cast<double>(bytes) * 1e-6; };
+  fmt::print(
+      "{:7} {:7} {:5} {:8.3f} {:8.3f} {:8.3f} {:8.3f} {:8.3f} {:8.1f} {:6.1f} {:8.2f} {:8.2f} "
+      "{:8.2f}  {:.2f} {:.2f} {:.2f} {:.2f}  {} ({})\n",
+      m.streams, m.threads, m.batch, m.sorted_ms.front(), m.Percentile(0.5), m.Percentile(0.9),
+      m.Percentile(0.95), m.Percentile(0.99), m.images_per_second,
+      peak.Percent(m.mac_rate(), m.streams * m.threads), m.first_result_ms, mb(m.file_bytes),
+      mb(m.activation_bytes), mb(m.memory.loaded), mb(m.memory.session), mb(m.memory.first_run),
+      mb(m.memory.peak), m.model, m.isa);
+  if (profile) PrintSteps(m, peak);
+}
+
+Status BenchModels(const Arguments& arguments, const MultiplyPeak& peak, Json& runs) {
   if (!arguments.json) PrintHeader();
+  SessionOptions options = arguments.session;
   for (const std::string& path : arguments.models) {
     for (const uint32_t threads : arguments.threads) {
       for (const uint32_t batch : arguments.batches) {
-        MPQ_ASSIGN_OR_RETURN(const Measurement m, Measure(arguments, path, threads, batch));
+        options.threads = threads;
+        options.batch = batch;
+        MPQ_ASSIGN_OR_RETURN(const ModelMeasurement m,
+                             MeasureModel(path, options, arguments.streams, arguments.seconds));
         if (arguments.json) {
-          runs.push_back(ToJson(m, arguments.session.profile));
+          runs.push_back(ToJson(m, peak, options.profile));
         } else {
-          Print(m, arguments.session.profile);
+          Print(m, peak, options.profile);
         }
       }
     }
@@ -195,10 +142,7 @@ Status BenchModels(const Arguments& arguments, Json& runs) {
   return Status();
 }
 
-Status BenchKernels(const Arguments& arguments, Json& kernels) {
-  MPQ_ASSIGN_OR_RETURN(const Isa isa, arguments.session.isa.empty()
-                                          ? DefaultIsa()
-                                          : ParseIsa(arguments.session.isa));
+void BenchKernels(const Arguments& arguments, Isa isa, const MultiplyPeak& peak, Json& kernels) {
   for (const KernelBenchShape& s : KernelBenchShapes()) {
     const KernelBenchResult r = KernelBench(s, arguments.weight_bits, isa, arguments.seconds / 10);
     const std::string shape = fmt::format("{}x{}x{} -> {} {}x{} /{}", s.size, s.size, s.in_channels,
@@ -210,13 +154,14 @@ Status BenchKernels(const Arguments& arguments, Json& kernels) {
                          {"macs", r.macs},
                          {"median_us", r.microseconds},
                          {"min_us", r.best_microseconds},
-                         {"gmacs_per_second", r.gmacs_per_second()}});
+                         {"gmacs_per_second", r.gmacs_per_second()},
+                         {"peak_percent", peak.Percent(r.gmacs_per_second() * 1e9)}});
     } else {
-      fmt::print("{:14} {:30} {:9.1f} us {:8.1f} GMAC/s  {}\n", s.network, shape, r.microseconds,
-                 r.gmacs_per_second(), r.kernel);
+      fmt::print("{:14} {:30} {:9.1f} us {:8.1f} GMAC/s {:3.0f} %  {}\n", s.network, shape,
+                 r.microseconds, r.gmacs_per_second(), peak.Percent(r.gmacs_per_second() * 1e9),
+                 r.kernel);
     }
   }
-  return Status();
 }
 
 std::string CpuName() {
@@ -225,6 +170,20 @@ std::string CpuName() {
     if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
   }
   return "unknown CPU";
+}
+
+Status Bench(const Arguments& arguments, Json& runs) {
+  MPQ_ASSIGN_OR_RETURN(const Isa isa, arguments.session.isa.empty()
+                                          ? DefaultIsa()
+                                          : ParseIsa(arguments.session.isa));
+  const MultiplyPeak peak = MeasurePeak(isa);
+  if (!arguments.json) {
+    fmt::print("{}; peak of {} {:.1f} GMAC/s a thread ({})\n", CpuName(), IsaName(isa),
+               peak.macs_per_second * 1e-9, peak.instruction);
+  }
+  if (!arguments.kernels) return BenchModels(arguments, peak, runs);
+  BenchKernels(arguments, isa, peak, runs);
+  return Status();
 }
 
 void AddOptions(CLI::App& app, Arguments& a) {
@@ -236,6 +195,9 @@ void AddOptions(CLI::App& app, Arguments& a) {
   app.add_option("--batch", a.batches, "numbers of images a run, e.g. 1,8")
       ->delimiter(',')
       ->check(CLI::Range(1, 4096))
+      ->capture_default_str();
+  app.add_option("--streams", a.streams, "sessions that run at once, each on threads of its own")
+      ->check(CLI::Range(1, 256))
       ->capture_default_str();
   app.add_option("--seconds", a.seconds, "time of each run")
       ->check(CLI::Range(0.01, 3600.0))
@@ -263,9 +225,7 @@ int Main(int argc, char** argv) {
     return kExitUsage;
   }
   Json report = {{"cpu", CpuName()}, {"runs", Json::array()}};
-  if (!arguments.json) fmt::print("{}\n", CpuName());
-  const Status status = arguments.kernels ? BenchKernels(arguments, report["runs"])
-                                          : BenchModels(arguments, report["runs"]);
+  const Status status = Bench(arguments, report["runs"]);
   if (!status.ok()) return ExitCode(app, status);
   if (arguments.json) PrintJson(report);
   return kExitOk;

@@ -337,10 +337,25 @@ class BenchTest(ToolTest):
         self.assertEqual(len(report["runs"]), 8)
         for row in report["runs"]:
             self.assertLessEqual(row["min_ms"], row["median_ms"])
-            self.assertLessEqual(row["median_ms"], row["p95_ms"])
+            times = [row[name] for name in ("median_ms", "p90_ms", "p95_ms", "p99_ms")]
+            self.assertEqual(times, sorted(times))
             self.assertGreater(row["first_result_ms"], 0)
+            for phase in ("loaded", "session", "first_run"):
+                self.assertGreater(row[f"{phase}_memory_bytes"], 0)
             self.assertGreater(row["peak_memory_bytes"], 0)
-            self.assertTrue(row["profile"])
+            self.assertEqual(row["macs"], sum(step["macs"] for step in row["profile"]))
+            # Loops of independent instructions: nothing is faster.
+            self.assertLess(row["peak_percent"], 105)
+            self.assertGreater(row["peak_percent"], 0)
+
+    def test_streams_run_at_once(self):
+        run = json.loads(self.check_ok("bench", self.small, "--streams", "3", "--seconds", "0.05",
+                                       "--json"))["runs"][0]
+        self.assertEqual(run["streams"], 3)
+        self.assertGreaterEqual(run["runs"], 3)
+        self.assertGreater(run["images_per_second"], 0)
+        self.assertEqual(json.loads(self.check_ok("bench", self.small, "--seconds", "0.02",
+                                                  "--json"))["runs"][0]["streams"], 1)
 
     def test_text(self):
         text = self.check_ok("bench", self.small, "--seconds", "0.02", "--profile")

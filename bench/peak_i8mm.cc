@@ -1,0 +1,20 @@
+// smmla: 32 products, a 2 x 8 matrix by an 8 x 2 one.
+#include <arm_neon.h>
+
+#include "bench/peak_loop-inl.h"
+#include "bench/peak_loops.h"
+
+namespace mpq {
+
+uint64_t PeakLoopI8mm(uint64_t rounds) {
+  const int8x16_t ones = vdupq_n_s8(1);
+  PeakLoop(
+      ones, ones,
+      [](int8x16_t sum, int8x16_t a, int8x16_t b) {
+        return vreinterpretq_s8_s32(vmmlaq_s32(vreinterpretq_s32_s8(sum), a, b));
+      },
+      rounds);
+  return rounds * kPeakSums * 32;
+}
+
+}  // namespace mpq

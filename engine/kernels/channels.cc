@@ -38,7 +38,8 @@ void DescribeChannels(const ChannelParams* params, uint32_t count, int64_t max_p
   const auto max_products =
       hn::Set(d, static_cast<int32_t>(std::min(max_product_sum, int64_t{1} << 30)));
   const auto int32_max = hn::Set(d, std::numeric_limits<int32_t>::max());
-  auto any_left = zero, any_shifted = zero, least_room = int32_max;
+  auto any_left = zero, any_right = zero, any_shifted = zero, any_clamp = zero;
+  auto least_room = int32_max;
   for (uint32_t i = 0; i < kGemmBlockChannels; i += static_cast<uint32_t>(hn::Lanes(d))) {
     hn::Vec<decltype(d)> bias, word;
     hn::LoadInterleaved2(d, &params[i].bias, bias, word);
@@ -60,11 +61,15 @@ void DescribeChannels(const ChannelParams* params, uint32_t count, int64_t max_p
     hn::Store(hn::DemoteTo(d16, hn::And(m, hn::Sub(shifted, one))), d16, out.multiplier + i);
     hn::Store(hn::DemoteTo(d8, code_hi), d8, out.code_hi + i);
     any_left = hn::Or(any_left, left);
+    any_right = hn::Or(any_right, right);
+    any_clamp = hn::Or(any_clamp, hn::Xor(code_hi, hn::Set(d, 255)));
     any_shifted = hn::Or(any_shifted, shifted);
     const auto largest = hn::Add(hn::Abs(bias), max_products);
     least_room = hn::Min(least_room, hn::Sub(hn::Shr(int32_max, left), largest));
   }
   flags.left_shifts |= !hn::AllTrue(d, hn::Eq(any_left, zero));
+  flags.right_shifts |= !hn::AllTrue(d, hn::Eq(any_right, zero));
+  flags.clamps |= !hn::AllTrue(d, hn::Eq(any_clamp, zero));
   flags.shifted |= !hn::AllTrue(d, hn::Eq(any_shifted, zero));
   flags.saturate_first |= !hn::AllFalse(d, hn::Lt(least_room, zero));
 }
@@ -93,6 +98,8 @@ void DescribeChannelsScalar(const ChannelParams* params, uint32_t count, int64_t
     out.code_hi[i] = r.code_hi;
     const int64_t largest = std::abs(int64_t{channel.bias}) + max_product_sum;
     flags.left_shifts |= out.left[i] > 0;
+    flags.right_shifts |= out.right[i] > 0;
+    flags.clamps |= out.code_hi[i] < 255;
     flags.shifted |= r.shifted;
     flags.saturate_first |= largest << out.left[i] > std::numeric_limits<int32_t>::max();
   }

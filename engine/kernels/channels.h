@@ -14,8 +14,10 @@ struct ChannelParams;  // format/requantize.h
 // What some channel needs.
 struct ChannelFlags {
   bool left_shifts = false;     // left > 0
+  bool right_shifts = false;    // right > 0
   bool saturate_first = false;  // sum << left may leave int32
   bool shifted = false;         // the shifted form
+  bool clamps = false;          // code_hi < 255
 };
 
 // `count` channels, 0..16; the others of the block get harmless values. max_product_sum: the

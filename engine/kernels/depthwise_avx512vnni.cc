@@ -56,38 +56,48 @@ MPQ_INLINE void MultiplyAdd(Half& sums, const Half& values, const Half& weights)
 
 // ------------------------------ From sums to codes
 
-// What a channel group needs. Narrow weights give small sums, which are shifted left.
-enum class Shifts { kRight, kLeftAndRight, kUnusual };
+// What a channel group needs. Nearly all have zero point 0 and no clamps; narrow weights give small
+// sums, which are shifted left.
+enum class Finish { kReluLeft, kRelu, kUsual, kUnusual };
 
-template <Shifts kShifts>
+constexpr bool IsRelu(Finish finish) {
+  return finish == Finish::kReluLeft || finish == Finish::kRelu;
+}
+
+template <Finish kFinish>
 MPQ_INLINE __m512i Shift(__m512i sum, const DepthwiseChannels& params, int i) {
+  const __m512i left = _mm512_load_si512(params.left + 16 * i);
+  if constexpr (kFinish == Finish::kReluLeft) return _mm512_sllv_epi32(sum, left);
   __m512i t = _mm512_srav_epi32(sum, _mm512_load_si512(params.right + 16 * i));
-  if constexpr (kShifts == Shifts::kRight) return t;
-  if constexpr (kShifts == Shifts::kUnusual) {  // 16 bits after saturation: 15 more fit
+  if constexpr (kFinish == Finish::kUnusual) {  // 16 bits after saturation: 15 more fit
     t = _mm512_max_epi32(_mm512_min_epi32(t, _mm512_set1_epi32(32767)), _mm512_set1_epi32(-32768));
   }
-  return _mm512_sllv_epi32(t, _mm512_load_si512(params.left + 16 * i));
+  return _mm512_sllv_epi32(t, left);
 }
 
 // A half to 16-bit output steps including the zero point. Additions saturate where the code would
 // saturate anyway.
-template <Shifts kShifts>
+template <Finish kFinish>
 MPQ_INLINE __m512i OutputSteps(const Half& sums, const DepthwiseTile& tile, int half) {
   const DepthwiseChannels& params = *tile.params;
-  const __m512i t = _mm512_packs_epi32(Shift<kShifts>(sums.a, params, 2 * half),
-                                       Shift<kShifts>(sums.b, params, 2 * half + 1));
+  const __m512i t = _mm512_packs_epi32(Shift<kFinish>(sums.a, params, 2 * half),
+                                       Shift<kFinish>(sums.b, params, 2 * half + 1));
   const __m512i multiplier = _mm512_load_si512(params.multiplier + 32 * half);
   const __m512i u = _mm512_mulhrs_epi16(t, multiplier);
+  // (u * 2^9 + 2^14) >> 15 = (u + 32) >> 6
+  if constexpr (IsRelu(kFinish)) return _mm512_mulhrs_epi16(u, _mm512_set1_epi16(1 << 9));
   const __m512i offset = _mm512_set1_epi16(static_cast<int16_t>(64 * tile.zero_point + 32));
   const __m512i scaled = _mm512_srai_epi16(_mm512_adds_epi16(u, offset), 6);
-  if constexpr (kShifts != Shifts::kUnusual) return scaled;
+  if constexpr (kFinish != Finish::kUnusual) return scaled;
   const __mmask32 shifted = _mm512_cmpeq_epi16_mask(multiplier, _mm512_setzero_si512());
   return _mm512_mask_adds_epi16(scaled, shifted, t, _mm512_set1_epi16(tile.zero_point));
 }
 
 // Packing undoes the interleaving: the codes are in the order of the lanes.
+template <Finish kFinish>
 MPQ_INLINE __m512i Codes(__m512i lower_steps, __m512i upper_steps, const DepthwiseTile& tile) {
   const __m512i codes = _mm512_packus_epi16(lower_steps, upper_steps);
+  if constexpr (IsRelu(kFinish)) return codes;
   const __m512i code_lo = _mm512_set1_epi8(static_cast<char>(tile.code_lo));
   return _mm512_min_epu8(_mm512_max_epu8(codes, code_lo), _mm512_load_si512(tile.params->code_hi));
 }
@@ -135,7 +145,7 @@ MPQ_INLINE void Store(const DepthwiseTile& tile, uint8_t* dst, __m512i codes) {
 // ------------------------------ Along a row
 
 // kKernel x kKernel taps.
-template <int kKernel, int kStride, Part kPart, Shifts kShifts>
+template <int kKernel, int kStride, Part kPart, Finish kFinish>
 class Stream {
  public:
   explicit Stream(const DepthwiseTile& tile)
@@ -252,13 +262,14 @@ class Stream {
     __m512i* kept = reinterpret_cast<__m512i*>(tile_.scratch) + output_;
     __m512i lower_steps;
     if constexpr (kLower) {
-      lower_steps = OutputSteps<kShifts>(sums.lower, tile_, 0);
+      lower_steps = OutputSteps<kFinish>(sums.lower, tile_, 0);
     } else {
       lower_steps = _mm512_load_si512(kept);
     }
     if constexpr (kUpper) {
-      const __m512i upper_steps = OutputSteps<kShifts>(sums.upper, tile_, 1);
-      Store(tile_, tile_.dst + output_ * tile_.dst_stride, Codes(lower_steps, upper_steps, tile_));
+      const __m512i upper_steps = OutputSteps<kFinish>(sums.upper, tile_, 1);
+      Store(tile_, tile_.dst + output_ * tile_.dst_stride,
+            Codes<kFinish>(lower_steps, upper_steps, tile_));
     } else {
       _mm512_store_si512(kept, lower_steps);
     }
@@ -275,12 +286,15 @@ class Stream {
 
 template <int kKernel, int kStride, Part kPart>
 void Run(const DepthwiseTile& tile) {
-  if (tile.params->unusual) {
-    Stream<kKernel, kStride, kPart, Shifts::kUnusual>(tile).Run();
-  } else if (tile.params->left_shifts) {
-    Stream<kKernel, kStride, kPart, Shifts::kLeftAndRight>(tile).Run();
+  const DepthwiseChannels& params = *tile.params;
+  if (params.unusual) {
+    Stream<kKernel, kStride, kPart, Finish::kUnusual>(tile).Run();
+  } else if (params.clamps || tile.zero_point > 0 || tile.code_lo > 0) {
+    Stream<kKernel, kStride, kPart, Finish::kUsual>(tile).Run();
+  } else if (params.right_shifts) {
+    Stream<kKernel, kStride, kPart, Finish::kRelu>(tile).Run();
   } else {
-    Stream<kKernel, kStride, kPart, Shifts::kRight>(tile).Run();
+    Stream<kKernel, kStride, kPart, Finish::kReluLeft>(tile).Run();
   }
 }
 

@@ -279,6 +279,8 @@ class Depthwise {
     CopyInOrder<8>(micro_, natural.multiplier, params.multiplier);
     std::copy_n(natural.code_hi, kDepthwiseMaxLanes, params.code_hi);
     params.left_shifts = flags.left_shifts;
+    params.right_shifts = flags.right_shifts;
+    params.clamps = flags.clamps;
     params.unusual = flags.shifted || flags.saturate_first;
   }
 

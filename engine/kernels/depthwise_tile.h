@@ -26,8 +26,10 @@ struct alignas(64) DepthwiseChannels {
   int32_t left[kDepthwiseMaxLanes];
   int16_t multiplier[kDepthwiseMaxLanes];
   uint8_t code_hi[kDepthwiseMaxLanes];
-  bool left_shifts;  // some channel has left > 0
-  bool unusual;      // some channel has the shifted form, or may leave int32 when shifted left
+  bool left_shifts;   // some channel has left > 0
+  bool right_shifts;  // some channel has right > 0
+  bool clamps;        // some channel has code_hi < 255
+  bool unusual;       // some channel has the shifted form, or may leave int32 when shifted left
 };
 
 // One call: a row of outputs, in as many channels as there are lanes.

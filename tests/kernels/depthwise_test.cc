@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/core/registry.h"
@@ -28,7 +30,8 @@ struct DepthwiseCase {
   uint32_t src_slack = 0, dst_slack = 0;  // elements of a pixel that belong to others
   bool shifted = false;
   bool left_shifts = false;
-  bool extreme = false;  // activations 0 or 255, weights the outermost levels
+  std::optional<std::pair<int, int>> pre;  // the range of Requantizer::pre; no upper clamps then
+  bool extreme = false;                    // activations 0 or 255, weights the outermost levels
   uint32_t seed = 1;
 
   std::string Describe() const {
@@ -179,6 +182,7 @@ class RandomDepthwise {
                                               Draw(0, 1) != 0 ? 255 : hi);
       if (case_.left_shifts) r.pre = Draw(-15, 3);
       if (Draw(0, 19) == 0) r.pre = Draw(-15, 31);
+      if (case_.pre) r.pre = Draw(case_.pre->first, case_.pre->second), r.code_hi = 255;
       if (case_.shifted) r = Requantizer::FromShift(r.pre + (case_.left_shifts ? 0 : 5), hi);
       params[channel].bias = Draw(-reach / 2, reach / 2);
       params[channel].requant = r.Pack();
@@ -371,6 +375,33 @@ TEST_CASE("fast depthwise kernels equal the reference: extreme operands") {
         c.src_zero_point = 255;
         c.extreme = true;
         CheckAgainstReference(c);
+      }
+    }
+  }
+}
+
+// Micro-kernels have shorter ways for the usual cases: no clamps, zero point 0, shifts in one
+// direction.
+TEST_CASE("fast depthwise kernels equal the reference: without clamps") {
+  constexpr std::pair<int, int> kPre[] = {{0, 6}, {-7, 0}, {-7, 2}, {-15, -10}};
+  for (const auto& pre : kPre) {
+    for (const uint32_t kernel : {3u, 5u}) {
+      for (const uint32_t stride : {1u, 2u}) {
+        for (const uint32_t channels : {16u, 32u, 48u, 144u}) {
+          for (const int32_t zero_point : {0, 117}) {
+            DepthwiseCase c;
+            c.channels = channels;
+            c.height = c.width = 9;
+            c.window = Square(kernel, stride, kernel / 2);
+            c.src_zero_point = 5;
+            c.dst_zero_point = zero_point;
+            c.pre = pre;
+            c.seed = channels + kernel;
+            CheckAgainstReference(c);
+            c.extreme = true;
+            CheckAgainstReference(c);
+          }
+        }
       }
     }
   }

@@ -26,16 +26,16 @@ Examples:
   bench w4.mpq w8.mpq --threads 1,2 --batch 1,8 --seconds 3
   bench model.mpq --streams 2
   bench model.mpq --input 320x320 --profile
-  bench --kernels --weight-bits 4 --json)";
+  bench --kernels bench/shapes/resnet50.txt --weight-bits 2,4,8)";
 
 struct Arguments {
-  std::vector<std::string> models;
+  std::vector<std::string> files;
   std::vector<uint32_t> threads = {1};
   std::vector<uint32_t> batches = {1};
   uint32_t streams = 1;
   double seconds = 2;
   bool kernels = false;
-  int weight_bits = 4;
+  std::vector<int> weight_bits = {4};
   bool json = false;
   SessionOptions session;
 };
@@ -124,7 +124,7 @@ void Print(const ModelMeasurement& m, const MultiplyPeak& peak, bool profile) {
 Status BenchModels(const Arguments& arguments, const MultiplyPeak& peak, Json& runs) {
   if (!arguments.json) PrintHeader();
   SessionOptions options = arguments.session;
-  for (const std::string& path : arguments.models) {
+  for (const std::string& path : arguments.files) {
     for (const uint32_t threads : arguments.threads) {
       for (const uint32_t batch : arguments.batches) {
         options.threads = threads;
@@ -142,26 +142,63 @@ Status BenchModels(const Arguments& arguments, const MultiplyPeak& peak, Json& r
   return Status();
 }
 
-void BenchKernels(const Arguments& arguments, Isa isa, const MultiplyPeak& peak, Json& kernels) {
-  for (const KernelBenchShape& s : KernelBenchShapes()) {
-    const KernelBenchResult r = KernelBench(s, arguments.weight_bits, isa, arguments.seconds / 10);
-    const std::string shape = fmt::format("{}x{}x{} -> {} {}x{} /{}", s.size, s.size, s.in_channels,
-                                          s.out_channels, s.kernel, s.kernel, s.stride);
+// All layers of one file: every shape as often as the network has it.
+struct LayerTotal {
+  double macs = 0, seconds = 0;
+
+  void Add(uint32_t count, const KernelBenchResult& r) {
+    macs += count * static_cast<double>(r.macs);
+    seconds += count * r.min_us * 1e-6;
+  }
+  double rate() const { return macs / seconds; }
+};
+
+void BenchShapes(const std::vector<LayerShape>& shapes, const std::string& file, int bits,
+                 const Arguments& arguments, const MultiplyPeak& peak, Json& runs) {
+  LayerTotal total;
+  Json layers = Json::array();
+  if (!arguments.json) fmt::print("{}, {} bits\n", file, bits);
+  for (const LayerShape& shape : shapes) {
+    const KernelBenchResult r = KernelBench(shape, bits, peak.isa, arguments.seconds / 10);
+    total.Add(shape.count, r);
+    const double rate = static_cast<double>(r.macs) / r.min_us * 1e6;
     if (arguments.json) {
-      kernels.push_back({{"network", s.network},
-                         {"shape", shape},
-                         {"kernel", r.kernel},
-                         {"macs", r.macs},
-                         {"median_us", r.microseconds},
-                         {"min_us", r.best_microseconds},
-                         {"gmacs_per_second", r.gmacs_per_second()},
-                         {"peak_percent", peak.Percent(r.gmacs_per_second() * 1e9)}});
+      layers.push_back({{"shape", shape.Name()},
+                        {"count", shape.count},
+                        {"kernel", r.kernel},
+                        {"macs", r.macs},
+                        {"min_us", r.min_us},
+                        {"median_us", r.median_us},
+                        {"macs_per_second", rate},
+                        {"peak_percent", peak.Percent(rate)}});
     } else {
-      fmt::print("{:14} {:30} {:9.1f} us {:8.1f} GMAC/s {:3.0f} %  {}\n", s.network, shape,
-                 r.microseconds, r.gmacs_per_second(), peak.Percent(r.gmacs_per_second() * 1e9),
-                 r.kernel);
+      fmt::print("{:4} x {:32} {:9.1f} us {:7.1f} GMAC/s {:3.0f} %  {}\n", shape.count,
+                 shape.Name(), r.min_us, rate * 1e-9, peak.Percent(rate), r.kernel);
     }
   }
+  if (arguments.json) {
+    runs.push_back({{"shapes", file},
+                    {"weight_bits", bits},
+                    {"macs", total.macs},
+                    {"min_ms", total.seconds * 1e3},
+                    {"macs_per_second", total.rate()},
+                    {"peak_macs_per_second", peak.macs_per_second},
+                    {"peak_percent", peak.Percent(total.rate())},
+                    {"layers", layers}});
+  } else {
+    fmt::print("{:39} {:9.1f} us {:7.1f} GMAC/s {:3.0f} %\n", "all layers", total.seconds * 1e6,
+               total.rate() * 1e-9, peak.Percent(total.rate()));
+  }
+}
+
+Status BenchKernels(const Arguments& arguments, const MultiplyPeak& peak, Json& runs) {
+  for (const std::string& file : arguments.files) {
+    MPQ_ASSIGN_OR_RETURN(const std::vector<LayerShape> shapes, ReadLayerShapes(file));
+    for (const int bits : arguments.weight_bits) {
+      BenchShapes(shapes, file, bits, arguments, peak, runs);
+    }
+  }
+  return Status();
 }
 
 std::string CpuName() {
@@ -181,13 +218,13 @@ Status Bench(const Arguments& arguments, Json& runs) {
     fmt::print("{}; peak of {} {:.1f} GMAC/s a thread ({})\n", CpuName(), IsaName(isa),
                peak.macs_per_second * 1e-9, peak.instruction);
   }
-  if (!arguments.kernels) return BenchModels(arguments, peak, runs);
-  BenchKernels(arguments, isa, peak, runs);
-  return Status();
+  return arguments.kernels ? BenchKernels(arguments, peak, runs)
+                           : BenchModels(arguments, peak, runs);
 }
 
 void AddOptions(CLI::App& app, Arguments& a) {
-  app.add_option("models", a.models, "models to run (.mpq)");
+  app.add_option("files", a.files, "models to run (.mpq), or with --kernels lists of shapes (.txt)")
+      ->required();
   app.add_option("--threads", a.threads, "numbers of threads, e.g. 1,2")
       ->delimiter(',')
       ->check(CLI::Range(1, 256))
@@ -206,9 +243,10 @@ void AddOptions(CLI::App& app, Arguments& a) {
   AddIsaOption(app, a.session.isa);
   AddMemoryLimitOption(app, a.session.memory_limit);
   app.add_flag("--profile", a.session.profile, "shortest time of each step");
-  app.add_flag("--kernels", a.kernels, "single convolutions of known networks instead of models");
-  app.add_option("--weight-bits", a.weight_bits, "of --kernels")
-      ->check(CLI::Range(2, 8))
+  app.add_flag("--kernels", a.kernels, "single convolutions on one thread instead of models");
+  app.add_option("--weight-bits", a.weight_bits, "of --kernels, e.g. 2,4,8")
+      ->delimiter(',')
+      ->check(CLI::Range(1, 8))
       ->capture_default_str();
   app.add_flag("--json", a.json, "report as JSON on standard output");
 }
@@ -220,10 +258,6 @@ int Main(int argc, char** argv) {
   AddOptions(app, arguments);
   const int exit_code = ParseCommandLine(app, argc, argv);
   if (exit_code >= 0) return exit_code;
-  if (arguments.models.empty() != arguments.kernels) {
-    PrintError(app, Status(ErrorCode::kInvalidArgument, "give models, or --kernels"));
-    return kExitUsage;
-  }
   Json report = {{"cpu", CpuName()}, {"runs", Json::array()}};
   const Status status = Bench(arguments, report["runs"]);
   if (!status.ok()) return ExitCode(app, status);

@@ -11,27 +11,6 @@ namespace mpq {
 
 namespace {
 
-constexpr KernelBenchShape kShapes[] = {
-    {"resnet50", 224, 3, 64, 7, 2},       {"resnet50", 56, 64, 64, 1, 1},
-    {"resnet50", 56, 64, 64, 3, 1},       {"resnet50", 56, 64, 256, 1, 1},
-    {"resnet50", 56, 256, 64, 1, 1},      {"resnet50", 56, 256, 128, 1, 1},
-    {"resnet50", 56, 128, 128, 3, 2},     {"resnet50", 28, 128, 512, 1, 1},
-    {"resnet50", 56, 256, 512, 1, 2},     {"resnet50", 28, 512, 128, 1, 1},
-    {"resnet50", 28, 128, 128, 3, 1},     {"resnet50", 28, 256, 256, 3, 2},
-    {"resnet50", 14, 256, 1024, 1, 1},    {"resnet50", 14, 1024, 256, 1, 1},
-    {"resnet50", 14, 256, 256, 3, 1},     {"resnet50", 14, 512, 512, 3, 2},
-    {"resnet50", 7, 512, 2048, 1, 1},     {"resnet50", 7, 2048, 512, 1, 1},
-    {"resnet50", 7, 512, 512, 3, 1},      {"resnet50", 1, 2048, 1000, 1, 1},
-    {"mobilenet_v2", 224, 3, 32, 3, 2},   {"mobilenet_v2", 112, 32, 16, 1, 1},
-    {"mobilenet_v2", 112, 16, 96, 1, 1},  {"mobilenet_v2", 56, 96, 24, 1, 1},
-    {"mobilenet_v2", 56, 24, 144, 1, 1},  {"mobilenet_v2", 28, 144, 32, 1, 1},
-    {"mobilenet_v2", 28, 32, 192, 1, 1},  {"mobilenet_v2", 14, 192, 64, 1, 1},
-    {"mobilenet_v2", 14, 64, 384, 1, 1},  {"mobilenet_v2", 14, 384, 96, 1, 1},
-    {"mobilenet_v2", 14, 96, 576, 1, 1},  {"mobilenet_v2", 7, 576, 160, 1, 1},
-    {"mobilenet_v2", 7, 160, 960, 1, 1},  {"mobilenet_v2", 7, 960, 320, 1, 1},
-    {"mobilenet_v2", 7, 320, 1280, 1, 1}, {"mobilenet_v2", 1, 1280, 1000, 1, 1},
-};
-
 // More than a core's L2.
 constexpr size_t kWeightBytes = size_t{4} << 20;
 constexpr size_t kMaxCopies = 64;
@@ -40,7 +19,7 @@ constexpr size_t kTail = 64;  // kernels may over-read
 // One convolution layer with everything its step points to.
 class Layer {
  public:
-  Layer(const KernelBenchShape& shape, int bits, Isa isa) {
+  Layer(const LayerShape& shape, int bits, Isa isa) {
     Tensor src;
     src.type = ElementType::kU8;
     src.height = src.width = shape.size;
@@ -48,9 +27,13 @@ class Layer {
     Tensor dst = src;
     dst.channels = shape.out_channels;
     graph_.tensors = {src, src, dst};
-    graph_.input = shape.in_channels == 3 ? 1 : 0;
+    graph_.input = shape.in_channels == 3 ? 1 : 0;  // pixels come packed
     graph_.output = 2;
     Node node;
+    if (shape.depthwise) {
+      node.kind = OpKind::kDepthwiseConv;
+      node.groups = shape.in_channels;
+    }
     node.inputs = {1};
     node.output = 2;
     node.weights = 0;
@@ -77,11 +60,15 @@ class Layer {
   }
 
  private:
-  void MakeWeights(const KernelBenchShape& shape, int bits) {
+  void MakeWeights(const LayerShape& shape, int bits) {
     Weights weights;
     weights.out_channels = shape.out_channels;
     weights.kernel_h = weights.kernel_w = shape.kernel;
-    weights.in_channels = shape.in_channels;
+    weights.in_channels = shape.depthwise ? 1 : shape.in_channels;
+    if (bits == 1) {  // uniform levels start at two bits
+      weights.level_set = LevelSetKind::kTable;
+      weights.tables = std::vector<int8_t>{0, 1};
+    }
     graph_.weights = {weights};
     step_.layout = MakeCodeLayout(graph_, graph_.nodes[0]);
     weights.block_bits = std::vector<uint8_t>(step_.layout.blocks(), static_cast<uint8_t>(bits));
@@ -98,7 +85,7 @@ class Layer {
     weights_ = weights;
   }
 
-  void MakeStep(const KernelBenchShape& shape, int bits, Isa isa) {
+  void MakeStep(const LayerShape& shape, int bits, Isa isa) {
     const uint32_t out = WindowOutput(shape.size, shape.kernel, shape.stride, 1, shape.kernel / 2,
                                       shape.kernel / 2, /*ceil_mode=*/false);
     step_.graph = &graph_;
@@ -141,9 +128,7 @@ class Layer {
 
 }  // namespace
 
-std::span<const KernelBenchShape> KernelBenchShapes() { return kShapes; }
-
-KernelBenchResult KernelBench(const KernelBenchShape& shape, int bits, Isa isa, double seconds) {
+KernelBenchResult KernelBench(const LayerShape& shape, int bits, Isa isa, double seconds) {
   using Clock = std::chrono::steady_clock;
   Layer layer(shape, bits, isa);
   layer.Run();
@@ -157,7 +142,7 @@ KernelBenchResult KernelBench(const KernelBenchShape& shape, int bits, Isa isa, 
     times.push_back(std::chrono::duration<double, std::micro>(now - start).count());
   }
   std::sort(times.begin(), times.end());
-  return {layer.kernel().name, layer.macs(), times[times.size() / 2], times.front()};
+  return {layer.kernel().name, layer.macs(), times.front(), times[times.size() / 2]};
 }
 
 }  // namespace mpq

@@ -40,6 +40,7 @@ constexpr uint64_t kRounds = 400000;  // a few ms: shorter than a scheduler's sl
 MultiplyPeak MeasurePeak(Isa isa) {
   using Clock = std::chrono::steady_clock;
   MultiplyPeak peak;
+  peak.isa = isa;
   const Loop* chosen = nullptr;
   for (const Loop& loop : kLoops) {
     if (loop.run != nullptr && IsaIncludes(isa, loop.isa)) chosen = &loop;

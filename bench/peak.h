@@ -8,6 +8,7 @@
 namespace mpq {
 
 struct MultiplyPeak {
+  Isa isa = Isa::kScalar;        // that was asked for
   const char* instruction = "";  // "vpdpbusd zmm"
   double macs_per_second = 0;    // of 8-bit codes on one thread; 0 = no loop for this set
 

@@ -362,6 +362,20 @@ class BenchTest(ToolTest):
         self.assertIn("images/s", text)
         self.assertIn("conv", text)
 
+    def test_kernels(self):
+        shapes = pathlib.Path(self.folder, "shapes.txt")
+        shapes.write_text("2 conv 8 16 32 1 1\n1 depthwise 8 32 32 3 2\n1 conv 8 3 16 3 2\n")
+        runs = json.loads(self.check_ok("bench", "--kernels", shapes, "--weight-bits",
+                                        "1,2,3,4,5,6,7,8", "--seconds", "0.01", "--json"))["runs"]
+        self.assertEqual([run["weight_bits"] for run in runs], list(range(1, 9)))
+        for run in runs:
+            macs = [layer["macs"] for layer in run["layers"]]
+            self.assertEqual(macs, [64 * 16 * 32, 16 * 9 * 32, 16 * 27 * 16])
+            self.assertEqual(run["macs"], 2 * macs[0] + macs[1] + macs[2])
+            self.assertGreater(run["min_ms"], 0)
+        shapes.write_text("1 conv 8 16 32 1 zero\n")
+        self.check_error(FAILURE, "bench", "--kernels", shapes, names=["shapes.txt:1", "zero"])
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
-#include "bench/peak_loops.h"
+#include "engine/kernels/peak/peak_loops.h"
 
 namespace mpq {
 

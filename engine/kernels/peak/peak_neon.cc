@@ -1,8 +1,8 @@
 // smull, smlal2 and sadalp: 16 products in pairs that wait in 16 bits.
 #include <arm_neon.h>
 
-#include "bench/peak_loop-inl.h"
-#include "bench/peak_loops.h"
+#include "engine/kernels/peak/peak_loop-inl.h"
+#include "engine/kernels/peak/peak_loops.h"
 
 namespace mpq {
 

@@ -1,7 +1,7 @@
 // The loop of every instruction set's peak. Each file that includes it is compiled with flags of
 // its own, so everything has internal linkage.
-#ifndef MPQ_BENCH_PEAK_LOOP_INL_H_
-#define MPQ_BENCH_PEAK_LOOP_INL_H_
+#ifndef MPQ_ENGINE_KERNELS_PEAK_PEAK_LOOP_INL_H_
+#define MPQ_ENGINE_KERNELS_PEAK_PEAK_LOOP_INL_H_
 
 #include <cstdint>
 
@@ -43,4 +43,4 @@ void PeakLoop(Vector a, Vector b, MultiplyAdd multiply_add, uint64_t rounds) {
 
 }  // namespace mpq
 
-#endif  // MPQ_BENCH_PEAK_LOOP_INL_H_
+#endif  // MPQ_ENGINE_KERNELS_PEAK_PEAK_LOOP_INL_H_

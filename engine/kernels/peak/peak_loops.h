@@ -1,7 +1,7 @@
 // One loop for each instruction set: runs 12 independent multiply-adds `rounds` times and returns
 // how many products of 8-bit codes that was. Only where the CPU has the instructions.
-#ifndef MPQ_BENCH_PEAK_LOOPS_H_
-#define MPQ_BENCH_PEAK_LOOPS_H_
+#ifndef MPQ_ENGINE_KERNELS_PEAK_PEAK_LOOPS_H_
+#define MPQ_ENGINE_KERNELS_PEAK_PEAK_LOOPS_H_
 
 #include <cstdint>
 
@@ -18,4 +18,4 @@ uint64_t PeakLoopI8mm(uint64_t rounds);
 
 }  // namespace mpq
 
-#endif  // MPQ_BENCH_PEAK_LOOPS_H_
+#endif  // MPQ_ENGINE_KERNELS_PEAK_PEAK_LOOPS_H_

@@ -1,8 +1,8 @@
 // sdot: 16 products.
 #include <arm_neon.h>
 
-#include "bench/peak_loop-inl.h"
-#include "bench/peak_loops.h"
+#include "engine/kernels/peak/peak_loop-inl.h"
+#include "engine/kernels/peak/peak_loops.h"
 
 namespace mpq {
 

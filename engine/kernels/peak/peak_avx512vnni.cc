@@ -1,8 +1,8 @@
 // vpdpbusd: 64 products.
 #include <immintrin.h>
 
-#include "bench/peak_loop-inl.h"
-#include "bench/peak_loops.h"
+#include "engine/kernels/peak/peak_loop-inl.h"
+#include "engine/kernels/peak/peak_loops.h"
 
 namespace mpq {
 

@@ -1,8 +1,8 @@
 // smmla: 32 products, a 2 x 8 matrix by an 8 x 2 one.
 #include <arm_neon.h>
 
-#include "bench/peak_loop-inl.h"
-#include "bench/peak_loops.h"
+#include "engine/kernels/peak/peak_loop-inl.h"
+#include "engine/kernels/peak/peak_loops.h"
 
 namespace mpq {
 

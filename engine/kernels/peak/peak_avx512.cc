@@ -1,8 +1,8 @@
 // vpmaddubsw: 64 products, whose sums wait in 16 bits as in the kernels for short codes.
 #include <immintrin.h>
 
-#include "bench/peak_loop-inl.h"
-#include "bench/peak_loops.h"
+#include "engine/kernels/peak/peak_loop-inl.h"
+#include "engine/kernels/peak/peak_loops.h"
 
 namespace mpq {
 

@@ -222,6 +222,12 @@ Status Bench(const Arguments& arguments, Json& runs) {
                            : BenchModels(arguments, peak, runs);
 }
 
+// The roofs of docs/performance.md: what a core reads from its second-level cache and from memory.
+Json ReadRates() {
+  return {{"l2", MeasureReadRate(size_t{512} << 10)},
+          {"memory", MeasureReadRate(size_t{256} << 20)}};
+}
+
 void AddOptions(CLI::App& app, Arguments& a) {
   app.add_option("files", a.files, "models to run (.mpq), or with --kernels lists of shapes (.txt)")
       ->required();
@@ -259,6 +265,7 @@ int Main(int argc, char** argv) {
   const int exit_code = ParseCommandLine(app, argc, argv);
   if (exit_code >= 0) return exit_code;
   Json report = {{"cpu", CpuName()}, {"runs", Json::array()}};
+  if (arguments.session.profile && arguments.json) report["read_bytes_per_second"] = ReadRates();
   const Status status = Bench(arguments, report["runs"]);
   if (!status.ok()) return ExitCode(app, status);
   if (arguments.json) PrintJson(report);

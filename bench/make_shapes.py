@@ -16,24 +16,25 @@ import subprocess
 COLUMNS = "# count operator     size in_channels out_channels kernel stride"
 
 
-def shapes(model, build):
-    """Counts of (operator, size, in, out, kernel, stride), in the order of the network."""
-    report = json.loads(subprocess.run([build / "apps/ptq-inspect", model, "--json"], check=True,
-                                       stdout=subprocess.PIPE).stdout)
-    found = collections.Counter()
-    for layer in report["layers"]:
-        if layer["operator"].removesuffix("+residual") not in ("Conv", "DepthwiseConv"):
-            continue
-        kernel = int(re.match(r"(\d+)x\1", layer["window"])[1])
-        stride = re.search(r"stride (\d+)", layer["window"])
-        stride = int(stride[1]) if stride else 1
-        height, _, out_channels = layer["output"]
-        depthwise = layer["operator"] == "DepthwiseConv"
-        in_channels = (out_channels if depthwise
-                       else layer["weights"] // (kernel * kernel * out_channels))
-        found["depthwise" if depthwise else "conv", height * stride, in_channels, out_channels,
-              kernel, stride] += 1
-    return found
+def layers(model, build):
+    """What ptq-inspect tells of the model's layers, in the order of the network."""
+    return json.loads(subprocess.run([build / "apps/ptq-inspect", model, "--json"], check=True,
+                                     stdout=subprocess.PIPE).stdout)["layers"]
+
+
+def shape(layer):
+    """(operator, size, in_channels, out_channels, kernel, stride) of a convolution, else None."""
+    operator = layer["operator"].removesuffix("+residual")
+    if operator not in ("Conv", "DepthwiseConv"):
+        return None
+    kernel = int(re.match(r"(\d+)x\1", layer["window"])[1])
+    stride = re.search(r"stride (\d+)", layer["window"])
+    stride = int(stride[1]) if stride else 1
+    height, _, out_channels = layer["output"]
+    per_output = layer["weights"] // (kernel * kernel * out_channels)
+    if operator == "DepthwiseConv":
+        return "depthwise", height * stride, out_channels, out_channels, kernel, stride
+    return "conv", height * stride, per_output, out_channels, kernel, stride
 
 
 def main():
@@ -46,7 +47,9 @@ def main():
     for model in args.models:
         lines = [f"# The convolutions of {model.stem}, square and padded by half the kernel.",
                  "# Made by bench/make_shapes.py; size is of the input.", COLUMNS]
-        for (operator, *numbers), count in shapes(model, args.build).items():
+        counts = collections.Counter(map(shape, layers(model, args.build)))
+        del counts[None]
+        for (operator, *numbers), count in counts.items():
             lines.append("{:7} {:10} {:6} {:11} {:12} {:6} {:6}".format(count, operator, *numbers))
         (args.out / f"{model.stem}.txt").write_text("\n".join(lines) + "\n")
 

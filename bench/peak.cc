@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
+#include <vector>
 
 #include "engine/kernels/peak/peak_loops.h"
 
@@ -35,10 +37,22 @@ constexpr Loop kLoops[] = {
 constexpr int kRuns = 30;
 constexpr uint64_t kRounds = 400000;  // a few ms: shorter than a scheduler's slice
 
+using Clock = std::chrono::steady_clock;
+
+// Several sums: one would be bound by the latency of additions.
+uint64_t Sum(const std::vector<uint64_t>& words) {
+  uint64_t sums[16] = {};
+  for (size_t i = 0; i + 16 <= words.size(); i += 16) {
+    for (size_t lane = 0; lane < 16; ++lane) sums[lane] += words[i + lane];
+  }
+  uint64_t sum = 0;
+  for (const uint64_t part : sums) sum += part;
+  return sum;
+}
+
 }  // namespace
 
 MultiplyPeak MeasurePeak(Isa isa) {
-  using Clock = std::chrono::steady_clock;
   MultiplyPeak peak;
   peak.isa = isa;
   const Loop* chosen = nullptr;
@@ -54,6 +68,23 @@ MultiplyPeak MeasurePeak(Isa isa) {
     peak.macs_per_second = std::max(peak.macs_per_second, macs / seconds);
   }
   return peak;
+}
+
+double MeasureReadRate(size_t bytes) {
+  constexpr double kSeconds = 0.1;
+  const std::vector<uint64_t> words(bytes / sizeof(uint64_t), 1);
+  double best = 0;
+  const Clock::time_point begin = Clock::now();
+  Clock::time_point end = begin;
+  while (std::chrono::duration<double>(end - begin).count() < kSeconds) {
+    const Clock::time_point start = Clock::now();
+    const uint64_t sum = Sum(words);
+    asm volatile("" : : "r"(sum) : "memory");
+    end = Clock::now();
+    best = std::max(
+        best, static_cast<double>(bytes) / std::chrono::duration<double>(end - start).count());
+  }
+  return best;
 }
 
 }  // namespace mpq

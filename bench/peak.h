@@ -3,6 +3,8 @@
 #ifndef MPQ_BENCH_PEAK_H_
 #define MPQ_BENCH_PEAK_H_
 
+#include <cstddef>
+
 #include "engine/core/isa.h"
 
 namespace mpq {
@@ -21,6 +23,10 @@ struct MultiplyPeak {
 // Takes about 0.1 s: the best of several short runs, with the instruction that is fastest where
 // `isa` was chosen.
 MultiplyPeak MeasurePeak(Isa isa);
+
+// Bytes a second that one thread reads in order from a buffer of `bytes`, again and again: of a
+// cache that holds it, or of the main memory.
+double MeasureReadRate(size_t bytes);
 
 }  // namespace mpq
 

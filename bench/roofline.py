@@ -79,6 +79,7 @@ def draw(reports, networks, path):
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     # The same figures, the same file; text as text keeps it small.
     plt.rcParams.update({"svg.hashsalt": "mpq", "svg.fonttype": "none"})
@@ -104,6 +105,10 @@ def draw(reports, networks, path):
                          label=f"{name}, {wanted}" if steps else None)
     axes.set_xscale("log")
     axes.set_yscale("log")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("MACs for each byte of input, output and weights")
     axes.set_ylabel("GMAC/s")
     axes.set_title(f"{first['cpu']}, {run['isa']}, {run['threads']} thread(s); peak "

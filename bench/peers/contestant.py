@@ -176,7 +176,6 @@ class Mpq:
         self.file_bytes = self._model.stat().st_size
         version = self._output([self._run, "--version"]).split()[-1]
         self.versions = {"mpq": version}
-        self._own_streams = "--streams" in self._output([self._bench, "--help"])
 
     @staticmethod
     def _output(command):
@@ -229,19 +228,11 @@ class Mpq:
 
     def open_throughput(self, streams):
         self._stream_count = streams
-        self.throughput_way = (f"bench --streams {streams}" if self._own_streams
-                               else f"{streams} processes, one thread each")
+        self.throughput_way = f"bench --streams {streams}"
 
     def throughput(self, seconds):
-        command = self._bench_command(1, seconds)
-        if self._own_streams:
-            command += ["--streams", self._stream_count]
-            return json.loads(self._output(command))["runs"][0]["images_per_second"]
-        command = [str(part) for part in command]
-        processes = [subprocess.Popen(command, stdout=subprocess.PIPE)
-                     for _ in range(self._stream_count)]
-        runs = [json.loads(process.communicate()[0])["runs"][0] for process in processes]
-        return sum(run["runs"] for run in runs) / seconds
+        command = [*self._bench_command(1, seconds), "--streams", self._stream_count]
+        return json.loads(self._output(command))["runs"][0]["images_per_second"]
 
     def close(self):
         pass

@@ -20,8 +20,6 @@ namespace {
 // Kernels may read this far beyond a tensor (step.h); the gap also keeps one thread's over-read
 // away from what another writes.
 constexpr size_t kOverReadBytes = 64;
-// Fewer make unequal shares.
-constexpr uint32_t kMinRangesPerThread = 4;
 // Of one tensor with its batch.
 constexpr uint32_t kMaxBatchElements = std::numeric_limits<int32_t>::max();
 

@@ -25,6 +25,10 @@ struct PlanOptions {
   bool keep_tensors = false;  // all tensors are in memory and no two share it
 };
 
+// Threads share ranges of positions of a step where there are so many for each; fewer make unequal
+// shares.
+inline constexpr uint32_t kMinRangesPerThread = 4;
+
 // What runs at a time: a step, or a chain of them by stripes.
 struct Stage {
   uint32_t first_step = 0, num_steps = 1;

@@ -291,9 +291,12 @@ TEST_CASE("several threads share positions where there are many, else columns, a
         const Kernel& kernel = *plan.steps[i].kernel;
         CHECK(stage.columns * stage.work_items == kernel.work_items(plan.steps[i]));
         if (threads == 1 || side == 9) CHECK(stage.columns == 1);
-        if (threads > 1 && side == 60 && kernel.work_columns != nullptr) {
-          CHECK(stage.columns == kernel.work_columns(plan.steps[i]));
-        }
+        if (threads == 1 || side == 9 || kernel.work_columns == nullptr) continue;
+        const uint32_t columns = kernel.work_columns(plan.steps[i]);
+        const uint32_t ranges = kernel.work_items(plan.steps[i]) / columns;
+        CHECK(ranges >= kMinRangesPerThread * 2);  // so two threads share positions everywhere
+        const bool many = ranges >= kMinRangesPerThread * threads;
+        CHECK(stage.columns == (many ? columns : 1));
       }
     }
   }

@@ -18,7 +18,7 @@ namespace {
 
 // What a parser of ours says, as CLI11 wants it.
 template <typename T>
-T ValueOrThrow(const char* option, Result<T> result) {
+T ValueOrThrow(const std::string& option, Result<T> result) {
   if (!result.ok()) throw CLI::ValidationError(option, result.status().message());
   return std::move(result).value();
 }
@@ -105,14 +105,21 @@ void AddInputOption(CLI::App& app, uint32_t& height, uint32_t& width) {
       ->type_name("HxW");
 }
 
-void AddMemoryLimitOption(CLI::App& app, uint64_t& bytes) {
-  app.add_option_function<std::string>(
-         "--memory-limit",
-         [&bytes](const std::string& text) {
-           bytes = ValueOrThrow("--memory-limit", ParseByteSize(text));
-         },
-         "refuse to run with more for activations and scratch, e.g. 4MB")
+CLI::Option* AddByteSizeOption(CLI::App& app, const std::string& name, uint64_t& bytes,
+                               const std::string& description) {
+  return app
+      .add_option_function<std::string>(
+          name,
+          [&bytes, name](const std::string& text) {
+            bytes = ValueOrThrow(name, ParseByteSize(text));
+          },
+          description)
       ->type_name("SIZE");
+}
+
+CLI::Option* AddMemoryLimitOption(CLI::App& app, uint64_t& bytes) {
+  return AddByteSizeOption(app, "--memory-limit", bytes,
+                           "refuse to run with more for activations and scratch, e.g. 4MB");
 }
 
 Result<std::pair<uint32_t, uint32_t>> ParseInputSize(const std::string& text) {

@@ -44,7 +44,10 @@ nlohmann::ordered_json MemoryPlanJson(const MemoryPlan& plan);
 void AddThreadsOption(CLI::App& app, uint32_t& threads);
 void AddIsaOption(CLI::App& app, std::string& isa);
 void AddInputOption(CLI::App& app, uint32_t& height, uint32_t& width);
-void AddMemoryLimitOption(CLI::App& app, uint64_t& bytes);
+CLI::Option* AddMemoryLimitOption(CLI::App& app, uint64_t& bytes);
+// Any option with a SIZE (ParseByteSize).
+CLI::Option* AddByteSizeOption(CLI::App& app, const std::string& name, uint64_t& bytes,
+                               const std::string& description);
 
 // "224x192": height, width, both at least 1.
 Result<std::pair<uint32_t, uint32_t>> ParseInputSize(const std::string& text);

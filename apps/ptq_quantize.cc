@@ -332,6 +332,8 @@ void AddOptions(CLI::App& app, Arguments& a) {
         a.recipe_read = ReadRecipe(path, a.recipe);
       },
       "settings from a file, JSON; options given here win");
+  CLI::Option* dry_run =
+      app.add_flag("--dry-run", a.dry_run, "predict the size; needs no images and writes no model");
   app.add_option("model", a.source, "float model, ONNX")->required();
   app.add_option("-o,--output", a.target, "file to write");
   app.add_option("--calibration", a.calibration, "folder of images, or a CIFAR-10 .bin file");
@@ -355,6 +357,11 @@ void AddOptions(CLI::App& app, Arguments& a) {
       ->capture_default_str();
   app.add_option("--layer", a.layers, "REGEX=BITS: layers by name; may be repeated, later ones win")
       ->allow_extra_args(false);
+  AddByteSizeOption(
+      app, "--target-size", q.target_bytes,
+      "choose the bits of layers that no option names such that the file has at most so "
+      "many bytes, e.g. 2.5MB")
+      ->excludes(dry_run);
   app.add_option_function<std::string>(
          "--activation-range",
          [&q](const std::string& name) {
@@ -373,12 +380,11 @@ void AddOptions(CLI::App& app, Arguments& a) {
              throw CLI::ValidationError("--rounding", rounding.status().message());
            q.rounding = *rounding;
          },
-         "nearest or gptq (second-order, column by column)")
+         "nearest, gptq (second-order, column by column), or sequential (then again from the "
+         "inputs "
+         "that quantised layers give)")
       ->default_str(RoundingName(q.rounding));
   app.add_flag("--equalize,!--no-equalize", q.equalize, "even out channels between convolutions");
-  app.add_option("--bias-images", q.bias_images,
-                 "images to run for correcting biases layer by layer; 0: from weights alone")
-      ->capture_default_str();
   app.add_option("--distill-epochs", q.distillation.epochs,
                  "epochs of training against the float model's logits; 0: none")
       ->capture_default_str();
@@ -387,12 +393,10 @@ void AddOptions(CLI::App& app, Arguments& a) {
       ->needs("--distill-epochs");
   app.add_option("--seed", q.seed, "chooses the calibration images")->capture_default_str();
   AddThreadsOption(app, q.threads);
-  AddMemoryLimitOption(app, a.memory_limit);
-  app.get_option("--memory-limit")->description("refuse to calibrate with more, e.g. 2GB");
+  AddMemoryLimitOption(app, a.memory_limit)->description("refuse to calibrate with more, e.g. 2GB");
   app.add_option("--float-isa", a.recipe.float_isa,
                  "instruction set of the float backend, e.g. avx2")
       ->check([](const std::string& name) { return ParseIsa(name).status().message(); });
-  app.add_flag("--dry-run", a.dry_run, "predict the size; needs no images and writes no model");
   CLI::Option* save = app.add_option("--save-recipe", a.new_recipe_file,
                                      "write the settings, layers by name, for --recipe");
   app.add_flag("--float", a.float_model, "write the float model, batch norms folded")

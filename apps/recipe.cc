@@ -101,13 +101,13 @@ Status Parse(const Json& json, Recipe& recipe) {
   reader.Number("first_bits", 0, kMaxBits, q.bit_widths.first);
   reader.Number("last_bits", 0, kMaxBits, q.bit_widths.last);
   reader.Layers("layers", q.bit_widths.layers);
+  reader.Number("target_size", uint64_t{0}, std::numeric_limits<uint64_t>::max(), q.target_bytes);
   reader.Number("activation_bits", 2, 8, q.activation_bits);
   reader.Word("activation_range", ParseRangeMethod,
               [&](const std::string&, RangeMethod method) { q.range_method = method; });
   reader.Word("rounding", ParseRounding,
               [&](const std::string&, Rounding rounding) { q.rounding = rounding; });
   reader.Flag("equalize", q.equalize);
-  reader.Number("bias_images", 0u, kManyImages, q.bias_images);
   reader.Number("distill_epochs", 0u, kManyEpochs, q.distillation.epochs);
   reader.Number("images", 0u, kManyImages, recipe.images);
   reader.Number("seed", uint64_t{0}, std::numeric_limits<uint64_t>::max(), q.seed);
@@ -129,11 +129,11 @@ Json RecipeToJson(const Recipe& recipe) {
           {"first_bits", q.bit_widths.first},
           {"last_bits", q.bit_widths.last},
           {"layers", layers},
+          {"target_size", q.target_bytes},
           {"activation_bits", q.activation_bits},
           {"rounding", RoundingName(q.rounding)},
           {"activation_range", RangeMethodName(q.range_method)},
           {"equalize", q.equalize},
-          {"bias_images", q.bias_images},
           {"distill_epochs", q.distillation.epochs},
           {"images", recipe.images},
           {"seed", q.seed},

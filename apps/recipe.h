@@ -1,7 +1,8 @@
 // Recipes: the settings of a quantisation as JSON, so that the same file can be made again.
 //   {"method": "uniform", "weight_bits": 4, "first_bits": 8, "last_bits": 8,
-//    "layers": {"stem": 6}, "activation_bits": 8, "activation_range": "mse", "equalize": false,
-//    "bias_images": 0, "distill_epochs": 0, "images": 256, "seed": 1, "float_isa": "avx2"}
+//    "layers": {"stem": 6}, "target_size": 0, "activation_bits": 8, "rounding": "sequential",
+//    "activation_range": "mse", "equalize": false, "distill_epochs": 0, "images": 256, "seed": 1,
+//    "float_isa": "avx2"}
 // Keys that are left out keep their defaults, unknown ones are errors. Threads and memory limits
 // are no settings: they do not change the result.
 #ifndef MPQ_APPS_RECIPE_H_

@@ -1,10 +1,5 @@
 #include "quantize/bias_correction.h"
 
-#include <algorithm>
-#include <string>
-
-#include "quantize/integer_run.h"
-#include "quantize/lower.h"
 #include "quantize/passes/graph_view.h"
 #include "quantize/patch_mean.h"
 
@@ -56,62 +51,6 @@ Status CorrectLayer(const Graph& graph, uint32_t n, const Calibration& calibrati
   return Status();
 }
 
-// The number of convolutions on the longest way from the input, per node.
-std::vector<uint32_t> ConvolutionDepths(const Graph& graph) {
-  const GraphView view(graph);
-  std::vector<uint32_t> depths;
-  for (const Node& node : graph.nodes) {
-    uint32_t depth = 0;
-    for (const uint32_t tensor : node.inputs) {
-      const uint32_t producer = view.producer(tensor);
-      if (producer != kNone) depth = std::max(depth, depths[producer]);
-    }
-    depths.push_back(depth + (IsConvolution(node) ? 1 : 0));
-  }
-  return depths;
-}
-
-// The mean input patches of some convolutions of an integer model, in the units of the stored
-// tensors.
-class QuantizedPatches {
- public:
-  QuantizedPatches(const Graph& graph, std::span<const uint32_t> nodes)
-      : graph_(graph), nodes_(nodes) {
-    for (const uint32_t n : nodes) sums_.emplace_back(graph, graph.nodes[n]);
-  }
-
-  // `tensors`: see LoweredModel. What a convolution reads is always stored.
-  Status Add(const Session& session, std::span<const uint32_t> tensors,
-             const Decisions& decisions) {
-    for (size_t i = 0; i < nodes_.size(); ++i) {
-      const uint32_t tensor = graph_.nodes[nodes_[i]].inputs[0];
-      MPQ_ASSIGN_OR_RETURN(const std::vector<int16_t> codes,
-                           session.ReadTensorCodes(tensors[tensor]));
-      std::vector<float> steps(codes.begin(), codes.end());
-      const auto zero_point = static_cast<float>(decisions.activations[tensor].zero_point);
-      for (float& step : steps) step -= zero_point;
-      sums_[i].Add(steps);
-    }
-    return Status();
-  }
-
-  void Merge(const QuantizedPatches& other) {
-    for (size_t i = 0; i < sums_.size(); ++i) sums_[i].Merge(other.sums_[i]);
-  }
-
-  std::vector<double> Mean(size_t i, const Decisions& decisions) const {
-    std::vector<double> mean = sums_[i].Mean();
-    const double scale = decisions.activations[graph_.nodes[nodes_[i]].inputs[0]].scale;
-    for (double& m : mean) m *= scale;
-    return mean;
-  }
-
- private:
-  const Graph& graph_;
-  std::span<const uint32_t> nodes_;
-  std::vector<PatchSum> sums_;
-};
-
 }  // namespace
 
 Status CorrectBiasForWeights(const Graph& graph, const Calibration& calibration,
@@ -123,36 +62,6 @@ Status CorrectBiasForWeights(const Graph& graph, const Calibration& calibration,
         EqualizedPatch(node, decisions.equalization, calibration.patch_means[n],
                        graph.tensors[node.inputs[0]].channels);
     MPQ_RETURN_IF_ERROR(CorrectLayer(graph, n, calibration, patch, decisions));
-  }
-  return Status();
-}
-
-Status CorrectBias(const ModelData& float_model, const Calibration& calibration,
-                   const CalibrationImages& images, uint32_t num_images, uint32_t threads,
-                   const Progress& progress, Decisions& decisions) {
-  const Graph& graph = float_model.graph;
-  const std::vector<uint32_t> depths = ConvolutionDepths(graph);
-  const uint32_t deepest = *std::max_element(depths.begin(), depths.end());
-  ProgressStage stage(progress, "correct biases", deepest);
-  for (uint32_t depth = 1; depth <= deepest; ++depth) {
-    std::vector<uint32_t> nodes;
-    for (uint32_t n = 0; n < graph.nodes.size(); ++n) {
-      if (IsConvolution(graph.nodes[n]) && depths[n] == depth) nodes.push_back(n);
-    }
-    MPQ_ASSIGN_OR_RETURN(LoweredModel lowered, LowerModel(float_model, decisions));
-    MPQ_ASSIGN_OR_RETURN(const Model model, Model::FromData(std::move(lowered.data)));
-    std::vector<QuantizedPatches> parts(kCalibrationParts, QuantizedPatches(graph, nodes));
-    MPQ_RETURN_IF_ERROR(
-        RunIntegerModel(model, images, num_images, /*keep_tensors=*/true, threads,
-                        /*stage=*/nullptr, [&](uint32_t part, uint32_t, const Session& session) {
-                          return parts[part].Add(session, lowered.tensors, decisions);
-                        }));
-    for (uint32_t part = 1; part < kCalibrationParts; ++part) parts[0].Merge(parts[part]);
-    for (size_t i = 0; i < nodes.size(); ++i) {
-      MPQ_RETURN_IF_ERROR(
-          CorrectLayer(graph, nodes[i], calibration, parts[0].Mean(i, decisions), decisions));
-    }
-    stage.Step();
   }
   return Status();
 }

@@ -8,8 +8,10 @@
 #include "format/writer.h"
 #include "mpq/model.h"
 #include "quantize/activations.h"
+#include "quantize/allocation/allocation.h"
 #include "quantize/bias_correction.h"
 #include "quantize/calibration.h"
+#include "quantize/logit_gain.h"
 #include "quantize/lower.h"
 #include "quantize/method.h"
 #include "quantize/passes/end_with_conv.h"
@@ -19,6 +21,7 @@
 #include "quantize/passes/simplify.h"
 #include "quantize/passes/split_concat.h"
 #include "quantize/rounding/layers.h"
+#include "quantize/rounding/sequential.h"
 
 namespace mpq {
 
@@ -31,6 +34,10 @@ Status CheckOptions(const QuantizeOptions& options) {
   if (options.activation_bits < 2 || options.activation_bits > 8) {
     return Error(ErrorCode::kInvalidArgument, "activations: ", options.activation_bits,
                  " bits, expected 2..8");
+  }
+  if (options.target_bytes > 0 && options.rounding == Rounding::kNearest) {
+    return Error(ErrorCode::kInvalidArgument,
+                 "a target size needs rounding gptq or sequential: nearest measures no inputs");
   }
   return Status();
 }
@@ -59,14 +66,14 @@ void AddProvenance(const QuantizeOptions& options, uint32_t num_images, Provenan
   std::string settings = Message("weight-bits=", bits.weights);
   if (bits.first != 0) settings += Message(" first-bits=", bits.first);
   if (bits.last != 0) settings += Message(" last-bits=", bits.last);
+  if (options.target_bytes > 0) settings += Message(" target-size=", options.target_bytes);
   for (const LayerBits& layer : bits.layers) {
     settings += Message(" layer='", layer.pattern, "'=", layer.bits);
   }
   settings += Message(" activation-bits=", options.activation_bits,
                       " rounding=", RoundingName(options.rounding),
                       " activation-range=", RangeMethodName(options.range_method),
-                      " equalize=", static_cast<int>(options.equalize),
-                      " bias-images=", options.bias_images, " seed=", options.seed);
+                      " equalize=", static_cast<int>(options.equalize), " seed=", options.seed);
   if (options.distillation.epochs > 0) {
     settings += Message(" distill-epochs=", options.distillation.epochs);
   }
@@ -78,17 +85,45 @@ void AddProvenance(const QuantizeOptions& options, uint32_t num_images, Provenan
   provenance.emplace_back("float backend", backend.starts_with("ref") ? "ref" : backend);
 }
 
+// Bits, level sets, scales and rounding, all but what depends on other layers' rounding.
+Status DecideWeights(const ModelData& model, const CalibrationImages& images,
+                     const Calibration& calibration, std::span<const InputMoments> moments,
+                     const Method& method, const QuantizeOptions& options, const Progress& progress,
+                     Decisions& decisions) {
+  const MethodInput input{model.graph,        decisions.equalization, &calibration,    moments,
+                          options.bit_widths, options.seed,           options.threads, progress};
+  if (options.target_bytes > 0) {
+    MPQ_ASSIGN_OR_RETURN(
+        std::vector<LayerSensitivity> table,
+        MeasureSensitivity(model, images, method, input, decisions, kAllocatedWidths));
+    return AllocateToSize(model, std::move(table), options.target_bytes, decisions);
+  }
+  MPQ_ASSIGN_OR_RETURN(decisions.layers, method.Decide(input));
+  if (options.rounding == Rounding::kNearest) return Status();
+  return RoundLayers(model.graph, decisions.equalization, moments, options.threads, progress,
+                     decisions.layers);
+}
+
 }  // namespace
 
 const char* RoundingName(Rounding rounding) {
-  return rounding == Rounding::kNearest ? "nearest" : "gptq";
+  switch (rounding) {
+    case Rounding::kNearest:
+      return "nearest";
+    case Rounding::kGptq:
+      return "gptq";
+    case Rounding::kSequential:
+      break;
+  }
+  return "sequential";
 }
 
 Result<Rounding> ParseRounding(std::string_view name) {
-  for (const Rounding rounding : {Rounding::kNearest, Rounding::kGptq}) {
+  for (const Rounding rounding : {Rounding::kNearest, Rounding::kGptq, Rounding::kSequential}) {
     if (name == RoundingName(rounding)) return rounding;
   }
-  return Error(ErrorCode::kInvalidArgument, "rounding '", name, "', expected nearest or gptq");
+  return Error(ErrorCode::kInvalidArgument, "rounding '", name,
+               "', expected nearest, gptq or sequential");
 }
 
 void PrepareFloatModel(ModelData& model) { Simplify(model.graph); }
@@ -109,6 +144,7 @@ Result<Quantized> Quantize(ModelData float_model, const CalibrationImages& image
   MPQ_RETURN_IF_ERROR(CheckImages(images, graph));
   MPQ_RETURN_IF_ERROR(ResolveBitWidths(graph, options.bit_widths).status());
 
+  AddProvenance(options, images.count, float_model.provenance);
   Decisions decisions;
   MPQ_ASSIGN_OR_RETURN(decisions.equalization,
                        DecideEqualization(float_model, images, options, progress));
@@ -119,23 +155,20 @@ Result<Quantized> Quantize(ModelData float_model, const CalibrationImages& image
                                             options.activation_bits, options.range_method);
   decisions.logit_scale = LogitScale(calibration);
   std::vector<InputMoments> moments;
-  if (options.rounding == Rounding::kGptq) {
+  if (options.rounding != Rounding::kNearest) {
     MPQ_ASSIGN_OR_RETURN(moments, MeasureInputMoments(graph, float_model.preprocessing, images,
                                                       decisions.equalization, options.seed,
                                                       options.threads, progress));
   }
-  MPQ_ASSIGN_OR_RETURN(decisions.layers, method->Decide({graph, decisions.equalization,
-                                                         &calibration, moments, options.bit_widths,
-                                                         options.seed, options.threads, progress}));
-  if (options.rounding == Rounding::kGptq) {
-    MPQ_RETURN_IF_ERROR(RoundLayers(graph, decisions.equalization, moments, options.threads,
-                                    progress, decisions.layers));
-    moments = {};
-  }
+  MPQ_RETURN_IF_ERROR(DecideWeights(float_model, images, calibration, moments, *method, options,
+                                    progress, decisions));
+  moments = {};
   MPQ_RETURN_IF_ERROR(CorrectBiasForWeights(graph, calibration, decisions));
-  if (options.bias_images > 0) {
-    MPQ_RETURN_IF_ERROR(CorrectBias(float_model, calibration, images, options.bias_images,
-                                    options.threads, progress, decisions));
+  if (options.rounding == Rounding::kSequential) {
+    MPQ_RETURN_IF_ERROR(
+        RoundSequentially(float_model, images, options.seed, options.threads, progress, decisions));
+    MPQ_RETURN_IF_ERROR(FitLogitGain(float_model, images, calibration.logits, options.threads,
+                                     progress, decisions));
   }
   if (options.distillation.epochs > 0) {
     MPQ_RETURN_IF_ERROR(Distill(float_model, images, options.distillation, options.seed,
@@ -144,7 +177,6 @@ Result<Quantized> Quantize(ModelData float_model, const CalibrationImages& image
 
   Quantized result;
   result.num_equalized = decisions.equalization.count();
-  AddProvenance(options, images.count, float_model.provenance);
   MPQ_ASSIGN_OR_RETURN(LoweredModel lowered, LowerModel(float_model, decisions));
   result.model = std::move(lowered.data);
   MPQ_ASSIGN_OR_RETURN(result.size, MeasureSize(result.model));

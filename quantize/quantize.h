@@ -1,6 +1,6 @@
 // The whole way from a float model to an integer one:
-//   passes -> equalise -> calibrate -> ranges -> weights (a method) -> correct biases -> distil ->
-//   lower
+//   passes -> equalise -> calibrate -> ranges -> weights (a method, rounding) -> biases -> distil
+//   -> lower
 #ifndef MPQ_QUANTIZE_QUANTIZE_H_
 #define MPQ_QUANTIZE_QUANTIZE_H_
 
@@ -21,8 +21,10 @@ namespace mpq {
 
 // How weights become levels.
 enum class Rounding : uint8_t {
-  kNearest,  // each by itself
-  kGptq,     // together with what the layer's inputs have in common (rounding/rows.h)
+  kNearest,     // each by itself
+  kGptq,        // together with what the layer's inputs have in common (rounding/rows.h)
+  kSequential,  // then once more, with the inputs that quantised layers give
+                // (rounding/sequential.h)
 };
 const char* RoundingName(Rounding rounding);
 Result<Rounding> ParseRounding(std::string_view name);
@@ -30,17 +32,16 @@ Result<Rounding> ParseRounding(std::string_view name);
 struct QuantizeOptions {
   std::string method = "uniform";
   BitWidths bit_widths;
+  // Of the whole file: chooses the bits of all layers that `bit_widths` does not name, so that it
+  // has at most so many bytes (allocation/allocation.h). 0: bits are as `bit_widths` says.
+  uint64_t target_bytes = 0;
   int activation_bits = 8;  // 2..8
-  Rounding rounding = Rounding::kGptq;
+  Rounding rounding = Rounding::kSequential;
   RangeMethod range_method = RangeMethod::kSquaredError;
   // Measured on MobileNets and EfficientNet-Lite0: with per-channel weight scales, equalising costs
   // accuracy at 8 and 6 activation bits (scales from channel ranges clip images beyond them) and
   // gains a little KL at 4-bit weights. So it is asked for.
   bool equalize = false;
-  // Images for the empirical bias correction (bias_correction.h); 0: biases make up for weight
-  // rounding alone, which measures better: means that drift because outliers are clipped should not
-  // move all other positions.
-  uint32_t bias_images = 0;
   DistillationOptions distillation;  // no epochs: none
   uint64_t seed = 1;
   uint32_t threads = 1;

@@ -13,6 +13,9 @@ namespace {
 // Weights of a row that the choice of a shape looks at: 16 rows of these decide together.
 constexpr size_t kSampledWeights = 96;
 
+// Numbers of dense levels that are tried, about.
+constexpr int kDenseCounts = 8;
+
 // Every n-th value.
 std::vector<float> Sample(std::span<const float> values) {
   std::vector<float> sample;
@@ -27,8 +30,10 @@ std::vector<TwoRegionShape> Shapes(int bits) {
   for (const bool negative : {false, true}) {
     // Without tails there is one: uniform.
     shapes.push_back({1, static_cast<uint8_t>(positive), negative});
+    // With 6 bits neighbours differ little: every third.
+    const int stride = std::max(positive / kDenseCounts, 1);
     for (int step = 2; step <= 4; ++step) {
-      for (int dense = 1; dense < positive; ++dense) {
+      for (int dense = stride; dense < positive; dense += stride) {
         if (dense + step * (positive - dense + 1) > kMaxTwoRegionLevel) continue;
         shapes.push_back({static_cast<uint8_t>(step), static_cast<uint8_t>(dense), negative});
       }

@@ -7,6 +7,7 @@
 #include "engine/core/float_executor.h"
 #include "quantize/parallel.h"
 #include "quantize/passes/graph_view.h"
+#include "quantize/rounding/patch_sampler.h"
 
 namespace mpq {
 
@@ -18,71 +19,6 @@ using ConstMatrixView = Eigen::Map<const Matrix>;
 
 // Images whose samples are held at a time: enough for every thread, and for products of some rows.
 constexpr uint32_t kImagesAtOnce = 8;
-
-// A number in [0, 1) that depends on all three (splitmix64's mixing, Steele et al. 2014).
-double UnitHash(uint64_t seed, uint64_t image, uint64_t node) {
-  uint64_t z = seed + 0x9e3779b97f4a7c15u * (image * 65536 + node + 1);
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-  return static_cast<double>((z ^ (z >> 31)) >> 11) * 0x1p-53;
-}
-
-// The sampled im2col columns of one convolution.
-class PatchSampler {
- public:
-  PatchSampler(const Graph& graph, const Node& node, uint32_t num_images)
-      : window_(node.window),
-        src_(graph.tensors[node.inputs[0]]),
-        out_width_(graph.tensors[node.output].width),
-        positions_(graph.tensors[node.output].height * out_width_) {
-    const bool depthwise = node.kind == OpKind::kDepthwiseConv;
-    groups_ = depthwise ? src_.channels : node.groups;
-    group_channels_ = src_.channels / groups_;
-    taps_ = window_.kernel_h * window_.kernel_w;
-    const uint64_t wanted =
-        std::max<uint64_t>(kMinMomentSamples, uint64_t{kMomentSamplesPerInput} * size());
-    samples_ = static_cast<uint32_t>(
-        std::min<uint64_t>((wanted + num_images - 1) / num_images, positions_));
-  }
-
-  uint32_t groups() const { return groups_; }
-  uint32_t size() const { return taps_ * group_channels_; }
-  uint32_t samples() const { return samples_; }  // of an image
-  size_t values() const { return size_t{samples_} * groups_ * size(); }
-
-  // patches: [groups][samples][size]. `offset` in [0, 1) moves the samples, which lie at equal
-  // distances over the output.
-  void Sample(std::span<const float> src, double offset, std::span<float> patches) const {
-    for (uint32_t s = 0; s < samples_; ++s) {
-      const auto position =
-          std::min(static_cast<uint32_t>((s + offset) * positions_ / samples_), positions_ - 1);
-      for (uint32_t tap = 0; tap < taps_; ++tap) SampleTap(src, position, s, tap, patches);
-    }
-  }
-
- private:
-  void SampleTap(std::span<const float> src, uint32_t position, uint32_t sample, uint32_t tap,
-                 std::span<float> patches) const {
-    const int64_t y = int64_t{position / out_width_} * window_.stride_h +
-                      int64_t{tap / window_.kernel_w} * window_.dilation_h - window_.pad_top;
-    const int64_t x = int64_t{position % out_width_} * window_.stride_w +
-                      int64_t{tap % window_.kernel_w} * window_.dilation_w - window_.pad_left;
-    const bool inside = y >= 0 && y < src_.height && x >= 0 && x < src_.width;
-    const float* pixel = inside ? src.data() + (y * src_.width + x) * src_.channels : nullptr;
-    for (uint32_t g = 0; g < groups_; ++g) {
-      float* dst =
-          patches.data() + (size_t{g} * samples_ + sample) * size() + size_t{tap} * group_channels_;
-      for (uint32_t c = 0; c < group_channels_; ++c) {
-        dst[c] = inside ? pixel[g * group_channels_ + c] : 0.0f;
-      }
-    }
-  }
-
-  const Window window_;
-  const Tensor& src_;
-  const uint32_t out_width_, positions_;
-  uint32_t groups_, group_channels_, taps_, samples_;
-};
 
 // Sums of one convolution.
 class MomentSums {
@@ -189,7 +125,7 @@ class MomentMeasurement {
       }
       std::vector<float>& patches = patches_[i][slot];
       patches.resize(samplers_[i].values());
-      samplers_[i].Sample(values, UnitHash(seed_, image, nodes_[i]), patches);
+      samplers_[i].Sample(values, SampleOffset(seed_, image, nodes_[i]), patches);
       Equalize(samplers_[i], tensor, patches);
     }
     return Status();

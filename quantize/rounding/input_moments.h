@@ -39,11 +39,8 @@ struct InputMoments {
 };
 
 // Per node of the float graph, empty for nodes that are no convolutions. Values are equalised ones.
-// Output positions are sampled: about kMomentSamplesPerInput for each row of the largest matrix,
-// at least kMinMomentSamples, the same for the same seed. Deterministic for any number of threads:
-// images run in parallel, but each matrix sums them in order.
-inline constexpr uint32_t kMomentSamplesPerInput = 8;
-inline constexpr uint32_t kMinMomentSamples = 16384;
+// Output positions are sampled (patch_sampler.h), the same for the same seed. Deterministic for any
+// number of threads: images run in parallel, but each matrix sums them in order.
 Result<std::vector<InputMoments>> MeasureInputMoments(
     const Graph& graph, const Preprocessing& preprocessing, const CalibrationImages& images,
     const Equalization& equalization, uint64_t seed, uint32_t threads, const Progress& progress);

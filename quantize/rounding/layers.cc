@@ -19,22 +19,22 @@ Result<std::vector<Levels>> BlockSets(const CodeLayout& layout, const LayerDecis
   return sets;
 }
 
-Status RoundLayer(const Graph& graph, const Node& node, const Equalization& equalization,
-                  const InputMoments& moments, LayerDecision& layer) {
+}  // namespace
+
+Status RoundLayer(const Graph& graph, const Node& node, const InputMoments& moments,
+                  std::span<const float> weights, LayerDecision& layer) {
   const CodeLayout layout = MakeCodeLayout(graph, node);
   MPQ_ASSIGN_OR_RETURN(const std::vector<Levels> sets, BlockSets(layout, layer));
   std::vector<const Levels*> channel_levels;
   for (uint32_t block = 0; block < layout.blocks(); ++block) {
     channel_levels.insert(channel_levels.end(), layout.BlockChannels(block), &sets[block]);
   }
-  const std::vector<float> weights = EffectiveWeights(graph, node, equalization);
   const auto rows = static_cast<uint32_t>(channel_levels.size() / moments.groups);
   for (uint32_t g = 0; g < moments.groups; ++g) {
     const size_t first_row = size_t{g} * rows;
     const size_t first = first_row * moments.size;
     const size_t count = size_t{rows} * moments.size;
-    RowProblem problem{
-        rows, moments.size, std::span(weights).subspan(first, count), moments.group(g), {}};
+    RowProblem problem{rows, moments.size, weights.subspan(first, count), moments.group(g), {}};
     for (uint32_t r = 0; r < rows; ++r) problem.levels.push_back(channel_levels[first_row + r]);
     const std::span<double> scales = std::span(layer.scales).subspan(first_row, rows);
     const RoundedRows rounded = RoundRows(problem, scales, !layer.shifted);
@@ -49,8 +49,6 @@ Status RoundLayer(const Graph& graph, const Node& node, const Equalization& equa
   return Status();
 }
 
-}  // namespace
-
 Status RoundLayers(const Graph& graph, const Equalization& equalization,
                    std::span<const InputMoments> moments, uint32_t threads,
                    const Progress& progress, std::vector<LayerDecision>& layers) {
@@ -58,8 +56,10 @@ Status RoundLayers(const Graph& graph, const Equalization& equalization,
   return ParallelFor(threads, static_cast<uint32_t>(layers.size()), [&](uint32_t n, uint32_t) {
     Status status;
     if (IsConvolution(graph.nodes[n])) {
-      status = RoundLayer(graph, graph.nodes[n], equalization, moments[n], layers[n]);
-      if (!status.ok()) status = status.WithContext("layer '" + graph.nodes[n].name + "'");
+      const Node& node = graph.nodes[n];
+      const std::vector<float> weights = EffectiveWeights(graph, node, equalization);
+      status = RoundLayer(graph, node, moments[n], weights, layers[n]);
+      if (!status.ok()) status = status.WithContext("layer '" + node.name + "'");
     }
     stage.Step();
     return status;

@@ -14,8 +14,13 @@
 
 namespace mpq {
 
-// Replaces codes and scales of every layer by those of RoundRows (rows.h). Layers with `shifted`
-// keep their scales. Deterministic for any number of threads.
+// Replaces codes and scales of a layer by those of RoundRows (rows.h) for the given real weights,
+// ohwi, and inputs. A layer with `shifted` keeps its scales.
+Status RoundLayer(const Graph& graph, const Node& node, const InputMoments& moments,
+                  std::span<const float> weights, LayerDecision& layer);
+
+// Replaces codes and scales of every layer by those for its effective weights. Deterministic for
+// any number of threads.
 Status RoundLayers(const Graph& graph, const Equalization& equalization,
                    std::span<const InputMoments> moments, uint32_t threads,
                    const Progress& progress, std::vector<LayerDecision>& layers);

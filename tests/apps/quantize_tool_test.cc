@@ -198,7 +198,7 @@ TEST_CASE("float models") {
 
 TEST_CASE("the same bytes for any number of threads") {
   const QuantizeTool tool;
-  for (const char* options : {"--weight-bits 4", "--equalize --bias-images 4 --images 5"}) {
+  for (const char* options : {"--weight-bits 4", "--equalize --rounding gptq --images 5"}) {
     const Json one = tool.Quantize("one.mpq", std::string(options) + " --threads 1");
     const Json two = tool.Quantize("two.mpq", std::string(options) + " --threads 2");
     CHECK(one["digest"] == two["digest"]);
@@ -210,7 +210,7 @@ TEST_CASE("a recipe makes the same file again") {
   const QuantizeTool tool;
   tool.Quantize("a.mpq",
                 "--weight-bits 4 --first-bits 8 --last-bits 6 --layer 'depth.*=3' "
-                "--activation-bits 7 --activation-range percentile --equalize --bias-images 3 "
+                "--activation-bits 7 --activation-range percentile --equalize --rounding nearest "
                 "--images 6 --seed 18446744073709551615 --save-recipe " +
                     tool.path("a.json"));
   const Json recipe = Json::parse(ReadBytes(tool.path("a.json")));

@@ -1,0 +1,173 @@
+#include "quantize/allocation/sensitivity.h"
+
+#include <Eigen/Core>
+#include <algorithm>
+#include <utility>
+
+#include "mpq/model.h"
+#include "quantize/bias_correction.h"
+#include "quantize/integer_run.h"
+#include "quantize/lower.h"
+#include "quantize/parallel.h"
+#include "quantize/passes/graph_view.h"
+#include "quantize/rounding/layers.h"
+
+namespace mpq {
+
+namespace {
+
+using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+using Index = Eigen::Index;
+
+// E (dw x)^2 per output channel, x less its mean.
+std::vector<double> OutputErrors(const Graph& graph, const Node& node,
+                                 const Equalization& equalization, const InputMoments& moments,
+                                 const LayerDecision& layer, std::span<const int8_t> levels) {
+  const std::vector<float> weights = EffectiveWeights(graph, node, equalization);
+  const size_t channels = layer.scales.size();
+  const size_t rows = channels / moments.groups;
+  const Index size = moments.size;
+  std::vector<double> errors(channels);
+  for (uint32_t g = 0; g < moments.groups; ++g) {
+    Matrix difference(static_cast<Index>(rows), size);
+    for (size_t r = 0; r < rows; ++r) {
+      const size_t c = g * rows + r;
+      for (Index i = 0; i < size; ++i) {
+        const size_t w = c * moments.size + static_cast<size_t>(i);
+        difference(static_cast<Index>(r), i) =
+            static_cast<float>(weights[w] - layer.scales[c] * levels[w]);
+      }
+    }
+    const Matrix product =
+        difference * Eigen::Map<const Matrix>(moments.group(g).data(), size, size);
+    for (size_t r = 0; r < rows; ++r) {
+      const auto row = static_cast<Index>(r);
+      errors[g * rows + r] =
+          product.row(row).cast<double>().dot(difference.row(row).cast<double>());
+    }
+  }
+  return errors;
+}
+
+// All layers at one width: rounded, and with biases that make up for the mean error, which would
+// else be most of what a probe measures.
+Result<std::vector<LayerDecision>> LayersAt(const Method& method, const MethodInput& input,
+                                            const BitWidths& widths, Decisions decisions) {
+  MPQ_ASSIGN_OR_RETURN(
+      decisions.layers,
+      method.Decide({input.graph, input.equalization, input.calibration, input.moments, widths,
+                     input.seed, input.threads, input.progress}));
+  MPQ_RETURN_IF_ERROR(RoundLayers(input.graph, input.equalization, input.moments, input.threads,
+                                  input.progress, decisions.layers));
+  MPQ_RETURN_IF_ERROR(CorrectBiasForWeights(input.graph, *input.calibration, decisions));
+  return std::move(decisions.layers);
+}
+
+BitWidths WithWeights(const BitWidths& widths, int bits) {
+  BitWidths result = widths;
+  result.weights = bits;
+  return result;
+}
+
+// Measures how much the output changes when single layers do.
+class Probe {
+ public:
+  Probe(const ModelData& float_model, const CalibrationImages& images, const MethodInput& input,
+        Decisions base)
+      : float_model_(float_model), input_(input), base_(std::move(base)) {
+    probe_images_ = {std::min(kProbeImages, images.count), images.height, images.width, {}};
+    const size_t bytes = probe_images_.count * images.image_bytes();
+    probe_images_.pixels.assign(images.pixels.begin(),
+                                images.pixels.begin() + static_cast<ptrdiff_t>(bytes));
+  }
+
+  Status Start() {
+    MPQ_ASSIGN_OR_RETURN(base_logits_, Logits());
+    return Status();
+  }
+
+  // Mean KL divergence from the base when `layer` replaces that of node n.
+  Result<double> Divergence(uint32_t n, const LayerDecision& layer) {
+    LayerDecision kept = std::exchange(base_.layers[n], layer);
+    Result<std::vector<float>> logits = Logits();
+    base_.layers[n] = std::move(kept);
+    if (!logits.ok()) return logits.status();
+    return CompareLogits(base_logits_, *logits, probe_images_.count).mean_kl;
+  }
+
+ private:
+  Result<std::vector<float>> Logits() const {
+    MPQ_ASSIGN_OR_RETURN(LoweredModel lowered, LowerModel(float_model_, base_));
+    MPQ_ASSIGN_OR_RETURN(const Model model, Model::FromData(std::move(lowered.data)));
+    return IntegerLogits(model, probe_images_, input_.threads, Progress());
+  }
+
+  const ModelData& float_model_;
+  const MethodInput& input_;
+  Decisions base_;
+  CalibrationImages probe_images_;
+  std::vector<float> base_logits_;
+};
+
+Status AddOptions(const MethodInput& input, int bits, std::span<const uint8_t> node_bits,
+                  std::vector<LayerDecision> layers, std::vector<LayerSensitivity>& table) {
+  ProgressStage stage(input.progress, "weigh errors", table.size());
+  return ParallelFor(
+      input.threads, static_cast<uint32_t>(table.size()), [&](uint32_t i, uint32_t) -> Status {
+        LayerSensitivity& entry = table[i];
+        stage.Step();
+        // A layer of fixed width comes out the same each time.
+        if (node_bits[entry.node] != bits && !entry.options.empty()) return Status();
+        const Node& node = input.graph.nodes[entry.node];
+        WidthOption option{node_bits[entry.node], std::move(layers[entry.node]), 0, {}};
+        MPQ_ASSIGN_OR_RETURN(const std::vector<int8_t> levels,
+                             LayerLevels(input.graph, node, option.layer));
+        option.errors = OutputErrors(input.graph, node, input.equalization,
+                                     input.moments[entry.node], option.layer, levels);
+        for (const double error : option.errors) option.error += error;
+        entry.options.push_back(std::move(option));
+        return Status();
+      });
+}
+
+const WidthOption& Nearest(const LayerSensitivity& entry, int bits) {
+  return *std::min_element(entry.options.begin(), entry.options.end(),
+                           [&](const WidthOption& a, const WidthOption& b) {
+                             return std::abs(a.bits - bits) < std::abs(b.bits - bits);
+                           });
+}
+
+}  // namespace
+
+Result<std::vector<LayerSensitivity>> MeasureSensitivity(
+    const ModelData& float_model, const CalibrationImages& images, const Method& method,
+    const MethodInput& input, const Decisions& decisions, std::span<const int> widths) {
+  std::vector<LayerSensitivity> table;
+  for (uint32_t n = 0; n < input.graph.nodes.size(); ++n) {
+    if (IsConvolution(input.graph.nodes[n])) table.push_back({n, 0, {}});
+  }
+  for (const int bits : widths) {
+    const BitWidths all = WithWeights(input.bit_widths, bits);
+    MPQ_ASSIGN_OR_RETURN(std::vector<LayerDecision> layers,
+                         LayersAt(method, input, all, decisions));
+    MPQ_ASSIGN_OR_RETURN(const std::vector<uint8_t> node_bits, ResolveBitWidths(input.graph, all));
+    MPQ_RETURN_IF_ERROR(AddOptions(input, bits, node_bits, std::move(layers), table));
+  }
+  Decisions base = decisions;
+  base.layers.resize(input.graph.nodes.size());
+  for (const LayerSensitivity& entry : table) base.layers[entry.node] = Nearest(entry, 8).layer;
+  Probe probe(float_model, images, input, std::move(base));
+  MPQ_RETURN_IF_ERROR(probe.Start());
+  ProgressStage stage(input.progress, "probe layers", table.size());
+  for (LayerSensitivity& entry : table) {
+    const WidthOption& option = Nearest(entry, kProbeBits);
+    if (entry.options.size() > 1 && option.error > 0) {
+      MPQ_ASSIGN_OR_RETURN(const double divergence, probe.Divergence(entry.node, option.layer));
+      entry.importance = divergence / option.error;
+    }
+    stage.Step();
+  }
+  return table;
+}
+
+}  // namespace mpq

@@ -1,0 +1,401 @@
+#include "quantize/rounding/sequential.h"
+
+#include <Eigen/Cholesky>
+#include <Eigen/Core>
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "engine/core/float_executor.h"
+#include "mpq/model.h"
+#include "mpq/session.h"
+#include "quantize/lower.h"
+#include "quantize/parallel.h"
+#include "quantize/passes/graph_view.h"
+#include "quantize/residuals.h"
+#include "quantize/rounding/layers.h"
+#include "quantize/rounding/patch_sampler.h"
+
+namespace mpq {
+
+namespace {
+
+using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+using MatrixView = Eigen::Map<Matrix>;
+using ConstMatrixView = Eigen::Map<const Matrix>;
+using Index = Eigen::Index;
+
+// Layers that are rounded after one run of both networks. More is faster; but a layer then sees
+// those of its own stage as they were before.
+constexpr uint32_t kLayersAtOnce = 3;
+// Images whose samples are held at a time (input_moments.cc).
+constexpr uint32_t kImagesAtOnce = 8;
+// Ridges to choose from, relative to the mean variance of the inputs.
+constexpr float kRidges[] = {0.03f, 0.3f, 3.0f, 30.0f};
+
+// What one image says about one layer.
+struct LayerSamples {
+  std::vector<float> inputs;     // x, [groups][samples][size]
+  std::vector<float> quantized;  // x'
+  std::vector<float> residuals;  // r - r', [samples][output channels]; empty: no residual
+};
+
+// Sums over samples, and the means and covariances they become.
+struct RegressionMoments {
+  InputMoments inputs;               // of x'
+  std::vector<float> cross;          // E[(w x + r - r') x'], shaped as the weights
+  std::vector<double> input_means;   // [groups][size]
+  std::vector<double> output_means;  // [groups][rows]
+  double count = 0;
+  uint32_t rows = 0;  // of a group
+
+  RegressionMoments(uint32_t groups, uint32_t size, uint32_t group_rows)
+      : cross(size_t{groups} * group_rows * size),
+        input_means(size_t{groups} * size),
+        output_means(size_t{groups} * group_rows),
+        rows(group_rows) {
+    inputs.groups = groups;
+    inputs.size = size;
+    inputs.covariance.resize(size_t{groups} * size * size);
+  }
+
+  ConstMatrixView covariance(uint32_t group) const {
+    return {inputs.group(group).data(), Index{inputs.size}, Index{inputs.size}};
+  }
+  MatrixView covariance(uint32_t group) {
+    return {inputs.group(group).data(), Index{inputs.size}, Index{inputs.size}};
+  }
+  ConstMatrixView cross_covariance(uint32_t group) const {
+    return {cross.data() + size_t{group} * rows * inputs.size, Index{rows}, Index{inputs.size}};
+  }
+
+  // x', and w x + r - r', of one group.
+  void Add(uint32_t group, const ConstMatrixView& quantized, const Matrix& outputs) {
+    covariance(group).selfadjointView<Eigen::Lower>().rankUpdate(quantized.transpose());
+    MatrixView(cross.data() + size_t{group} * rows * inputs.size, Index{rows}, Index{inputs.size})
+        .noalias() += outputs.transpose() * quantized;
+    AddMeans(quantized, std::span(input_means).subspan(size_t{group} * inputs.size, inputs.size));
+    AddMeans(outputs, std::span(output_means).subspan(size_t{group} * rows, rows));
+  }
+
+  void Add(const RegressionMoments& other) {
+    AddTo(other.inputs.covariance, inputs.covariance);
+    AddTo(other.cross, cross);
+    AddTo(other.input_means, input_means);
+    AddTo(other.output_means, output_means);
+    count += other.count;
+  }
+
+  void Finish() {
+    for (double& mean : input_means) mean /= count;
+    for (double& mean : output_means) mean /= count;
+    for (uint32_t g = 0; g < inputs.groups; ++g) {
+      MatrixView sum = covariance(g);
+      const double* mean = input_means.data() + size_t{g} * inputs.size;
+      for (uint32_t i = 0; i < inputs.size; ++i) {
+        for (uint32_t j = 0; j <= i; ++j) {
+          sum(i, j) = sum(j, i) = static_cast<float>(sum(i, j) / count - mean[i] * mean[j]);
+        }
+      }
+    }
+    for (size_t row = 0; row < output_means.size(); ++row) {
+      const double* mean = input_means.data() + row / rows * inputs.size;
+      float* values = cross.data() + row * inputs.size;
+      for (uint32_t i = 0; i < inputs.size; ++i) {
+        values[i] = static_cast<float>(values[i] / count - output_means[row] * mean[i]);
+      }
+    }
+  }
+
+ private:
+  static void AddMeans(const Eigen::Ref<const Matrix>& values, std::span<double> sums) {
+    for (Index s = 0; s < values.rows(); ++s) {
+      for (size_t i = 0; i < sums.size(); ++i) sums[i] += values(s, static_cast<Index>(i));
+    }
+  }
+  template <typename T>
+  static void AddTo(const std::vector<T>& src, std::vector<T>& dst) {
+    for (size_t i = 0; i < src.size(); ++i) dst[i] += src[i];
+  }
+};
+
+// (cross + ridge * w) (covariance + ridge)^-1 with a ridge relative to the mean variance: w itself
+// where the inputs say nothing.
+std::vector<float> Regress(const RegressionMoments& moments, std::span<const float> weights,
+                           float relative_ridge) {
+  std::vector<float> targets(weights.size());
+  for (uint32_t g = 0; g < moments.inputs.groups; ++g) {
+    const size_t first = size_t{g} * moments.rows * moments.inputs.size;
+    const ConstMatrixView w(weights.data() + first, moments.rows, moments.inputs.size);
+    MatrixView target(targets.data() + first, moments.rows, moments.inputs.size);
+    Eigen::MatrixXf h = moments.covariance(g);
+    const float ridge = relative_ridge * h.trace() / static_cast<float>(h.rows());
+    if (!(ridge > 0)) {
+      target = w;
+      continue;
+    }
+    h.diagonal().array() += ridge;
+    const Eigen::MatrixXf right = (moments.cross_covariance(g) + ridge * w).transpose();
+    target = Eigen::LLT<Eigen::MatrixXf>(h).solve(right).transpose();
+  }
+  return targets;
+}
+
+// E |w x + r - r' - w~ x'|^2 but for a constant, means left to the biases.
+double RegressionError(const RegressionMoments& moments, std::span<const float> targets) {
+  double error = 0;
+  for (uint32_t g = 0; g < moments.inputs.groups; ++g) {
+    const size_t first = size_t{g} * moments.rows * moments.inputs.size;
+    const ConstMatrixView w(targets.data() + first, moments.rows, moments.inputs.size);
+    const Matrix residual = w * moments.covariance(g) - 2 * moments.cross_covariance(g);
+    error += residual.cast<double>().cwiseProduct(w.cast<double>()).sum();
+  }
+  return error;
+}
+
+// A layer's samples of two halves of the images, and the weights that follow. What one half
+// teaches is tested on the other: the ridge is the one that serves there best. Layers that see few
+// samples (the last one: an image is one) would learn the calibration images by heart otherwise.
+class LayerRegression {
+ public:
+  LayerRegression(const Graph& graph, uint32_t n, uint32_t num_images, const Decisions& decisions,
+                  uint32_t addition)
+      : graph_(graph),
+        node_(graph.nodes[n]),
+        sampler_(graph, node_, num_images),
+        addition_(addition),
+        weights_(EffectiveWeights(graph, node_, decisions.equalization)),
+        bias_(EffectiveBias(graph, node_, decisions.equalization)),
+        rows_(static_cast<uint32_t>(bias_.size()) / sampler_.groups()),
+        halves_(2, RegressionMoments(sampler_.groups(), sampler_.size(), rows_)) {}
+
+  void Sample(std::span<const float> float_src, std::span<const float> quantized_src, double offset,
+              LayerSamples& samples) const {
+    samples.inputs.resize(sampler_.values());
+    samples.quantized.resize(sampler_.values());
+    sampler_.Sample(float_src, offset, samples.inputs);
+    sampler_.Sample(quantized_src, offset, samples.quantized);
+  }
+
+  // difference: r - r'
+  void SampleResidual(std::span<const float> difference, double offset,
+                      LayerSamples& samples) const {
+    samples.residuals.resize(sampler_.samples() * bias_.size());
+    for (uint32_t s = 0; s < sampler_.samples(); ++s) {
+      const float* src = difference.data() + sampler_.Position(s, offset) * bias_.size();
+      std::copy_n(src, bias_.size(), samples.residuals.data() + s * bias_.size());
+    }
+  }
+
+  void Add(uint32_t image, const LayerSamples& samples) {
+    RegressionMoments& half = halves_[image % 2];
+    const Index count = sampler_.samples();
+    const Index size = sampler_.size();
+    for (uint32_t g = 0; g < sampler_.groups(); ++g) {
+      const size_t first = size_t{g} * sampler_.samples() * sampler_.size();
+      const ConstMatrixView x(samples.inputs.data() + first, count, size);
+      const ConstMatrixView q(samples.quantized.data() + first, count, size);
+      const ConstMatrixView w(weights_.data() + size_t{g} * rows_ * sampler_.size(), rows_, size);
+      Matrix outputs = x * w.transpose();
+      if (!samples.residuals.empty()) {
+        outputs +=
+            ConstMatrixView(samples.residuals.data(), count, static_cast<Index>(bias_.size()))
+                .middleCols(Index{g} * rows_, rows_);
+      }
+      half.Add(g, q, outputs);
+    }
+    half.count += sampler_.samples();
+  }
+
+  // Rounds the layer and sets its bias.
+  Status Round(LayerDecision& layer) {
+    RegressionMoments all = halves_[0];
+    all.Add(halves_[1]);
+    all.Finish();
+    const float ridge = ChooseRidge();
+    const std::vector<float> targets = ridge > 0 ? Regress(all, weights_, ridge) : weights_;
+    MPQ_RETURN_IF_ERROR(RoundLayer(graph_, node_, all.inputs, targets, layer));
+    MPQ_ASSIGN_OR_RETURN(const std::vector<int8_t> levels, LayerLevels(graph_, node_, layer));
+    const uint32_t size = sampler_.size();
+    for (size_t c = 0; c < bias_.size(); ++c) {
+      const double* mean = all.input_means.data() + c / rows_ * size;
+      double output = 0;
+      for (uint32_t i = 0; i < size; ++i) output += levels[c * size + i] * mean[i];
+      layer.bias[c] = bias_[c] + all.output_means[c] - layer.scales[c] * output;
+    }
+    return Status();
+  }
+
+  const Node& node() const { return node_; }
+  uint32_t addition() const { return addition_; }
+
+ private:
+  // 0: no regression, the weights as they are.
+  float ChooseRidge() {
+    for (RegressionMoments& half : halves_) {
+      if (half.count == 0) return 0;
+      half.Finish();
+    }
+    float best = 0;
+    double least = 0;
+    for (const RegressionMoments& half : halves_) least += RegressionError(half, weights_);
+    for (const float ridge : kRidges) {
+      const double error = RegressionError(halves_[1], Regress(halves_[0], weights_, ridge)) +
+                           RegressionError(halves_[0], Regress(halves_[1], weights_, ridge));
+      if (error < least) {
+        least = error;
+        best = ridge;
+      }
+    }
+    return best;
+  }
+
+  const Graph& graph_;
+  const Node& node_;
+  PatchSampler sampler_;
+  uint32_t addition_;
+  std::vector<float> weights_;  // effective
+  std::vector<double> bias_;    // effective
+  uint32_t rows_;               // of a group
+  std::vector<RegressionMoments> halves_;
+};
+
+// The two networks side by side in one thread.
+class NetworkPair {
+ public:
+  NetworkPair(const ModelData& model, const Decisions& decisions, std::span<const uint32_t> tensors)
+      : model_(model), decisions_(decisions), tensors_(tensors) {}
+
+  Status Run(const Model& quantized, std::span<const uint8_t> pixels) {
+    if (executor_ == nullptr) {
+      MPQ_ASSIGN_OR_RETURN(executor_, MakeFloatExecutor(model_.graph, {.keep_tensors = true}));
+    }
+    if (!session_.has_value()) {
+      SessionOptions options;
+      options.keep_tensors = true;
+      MPQ_ASSIGN_OR_RETURN(session_, Session::Create(quantized, options));
+    }
+    src_.resize(pixels.size());
+    NormalizePixels(model_.preprocessing, pixels, src_);
+    MPQ_RETURN_IF_ERROR(executor_->Run(src_));
+    return session_->Run(pixels);
+  }
+
+  // Equalised values, clamped to what the stored tensor can hold.
+  Result<std::vector<float>> Float(uint32_t tensor) const {
+    std::span<const float> values = src_;
+    if (tensor != model_.graph.input) {
+      MPQ_ASSIGN_OR_RETURN(values, executor_->Read(tensor));
+    }
+    std::vector<float> result(values.begin(), values.end());
+    const std::span<const float> scales = decisions_.equalization.scales(tensor);
+    for (size_t i = 0; i < result.size() && !scales.empty(); ++i) {
+      result[i] /= scales[i % scales.size()];
+    }
+    const ActivationDecision& stored = decisions_.activations[tensor];
+    const float lo = stored.scale * static_cast<float>(-stored.zero_point);
+    const float hi = stored.scale * static_cast<float>((1 << stored.bits) - 1 - stored.zero_point);
+    for (float& value : result) value = std::clamp(value, lo, hi);
+    return result;
+  }
+
+  Result<std::vector<float>> Quantized(uint32_t tensor) const {
+    MPQ_ASSIGN_OR_RETURN(const std::vector<int16_t> codes,
+                         session_->ReadTensorCodes(tensors_[tensor]));
+    const ActivationDecision& stored = decisions_.activations[tensor];
+    std::vector<float> result(codes.size());
+    for (size_t i = 0; i < codes.size(); ++i) {
+      result[i] = stored.scale * static_cast<float>(codes[i] - stored.zero_point);
+    }
+    return result;
+  }
+
+ private:
+  const ModelData& model_;
+  const Decisions& decisions_;
+  std::span<const uint32_t> tensors_;
+  std::unique_ptr<FloatExecutor> executor_;
+  std::optional<Session> session_;
+  std::vector<float> src_;
+};
+
+Status SampleLayer(const NetworkPair& networks, const LayerRegression& layer, const Graph& graph,
+                   double offset, LayerSamples& samples) {
+  const uint32_t src = layer.node().inputs[0];
+  MPQ_ASSIGN_OR_RETURN(const std::vector<float> inputs, networks.Float(src));
+  MPQ_ASSIGN_OR_RETURN(const std::vector<float> quantized, networks.Quantized(src));
+  layer.Sample(inputs, quantized, offset, samples);
+  if (layer.addition() == kNone) return Status();
+  const uint32_t residual = OtherOperand(graph.nodes[layer.addition()], layer.node().output);
+  MPQ_ASSIGN_OR_RETURN(std::vector<float> difference, networks.Float(residual));
+  MPQ_ASSIGN_OR_RETURN(const std::vector<float> stored, networks.Quantized(residual));
+  for (size_t i = 0; i < difference.size(); ++i) difference[i] -= stored[i];
+  layer.SampleResidual(difference, offset, samples);
+  return Status();
+}
+
+Status RoundStage(const ModelData& float_model, const CalibrationImages& images,
+                  std::span<const uint32_t> nodes, uint64_t seed, uint32_t threads,
+                  Decisions& decisions) {
+  const Graph& graph = float_model.graph;
+  MPQ_ASSIGN_OR_RETURN(LoweredModel lowered, LowerModel(float_model, decisions));
+  MPQ_ASSIGN_OR_RETURN(const Model model, Model::FromData(std::move(lowered.data)));
+  const std::vector<uint32_t> additions = ChooseResiduals(graph, decisions);
+  std::vector<LayerRegression> layers;
+  layers.reserve(nodes.size());
+  for (const uint32_t n : nodes) {
+    layers.emplace_back(graph, n, images.count, decisions, additions[n]);
+  }
+  std::vector<NetworkPair> pairs;
+  for (uint32_t t = 0; t < std::max(threads, 1u); ++t) {
+    pairs.emplace_back(float_model, decisions, lowered.tensors);
+  }
+  std::vector<std::vector<LayerSamples>> samples(nodes.size(),
+                                                 std::vector<LayerSamples>(kImagesAtOnce));
+  for (uint32_t first = 0; first < images.count; first += kImagesAtOnce) {
+    const uint32_t count = std::min(kImagesAtOnce, images.count - first);
+    MPQ_RETURN_IF_ERROR(ParallelFor(threads, count, [&](uint32_t slot, uint32_t thread) -> Status {
+      MPQ_RETURN_IF_ERROR(pairs[thread].Run(model, images.image(first + slot)));
+      for (size_t i = 0; i < nodes.size(); ++i) {
+        MPQ_RETURN_IF_ERROR(SampleLayer(pairs[thread], layers[i], graph,
+                                        SampleOffset(seed, first + slot, nodes[i]),
+                                        samples[i][slot]));
+      }
+      return Status();
+    }));
+    MPQ_RETURN_IF_ERROR(
+        ParallelFor(threads, static_cast<uint32_t>(nodes.size()), [&](uint32_t i, uint32_t) {
+          for (uint32_t slot = 0; slot < count; ++slot)
+            layers[i].Add(first + slot, samples[i][slot]);
+          return Status();
+        }));
+  }
+  return ParallelFor(threads, static_cast<uint32_t>(nodes.size()), [&](uint32_t i, uint32_t) {
+    return layers[i].Round(decisions.layers[nodes[i]]);
+  });
+}
+
+}  // namespace
+
+Status RoundSequentially(const ModelData& float_model, const CalibrationImages& images,
+                         uint64_t seed, uint32_t threads, const Progress& progress,
+                         Decisions& decisions) {
+  std::vector<uint32_t> nodes;
+  for (uint32_t n = 0; n < float_model.graph.nodes.size(); ++n) {
+    if (IsConvolution(float_model.graph.nodes[n]) && !decisions.layers[n].shifted) {
+      nodes.push_back(n);
+    }
+  }
+  ProgressStage stage(progress, "round in sequence", nodes.size());
+  for (size_t first = 0; first < nodes.size(); first += kLayersAtOnce) {
+    const size_t count = std::min<size_t>(kLayersAtOnce, nodes.size() - first);
+    MPQ_RETURN_IF_ERROR(RoundStage(float_model, images, std::span(nodes).subspan(first, count),
+                                   seed, threads, decisions));
+    for (size_t i = 0; i < count; ++i) stage.Step();
+  }
+  return Status();
+}
+
+}  // namespace mpq

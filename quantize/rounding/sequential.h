@@ -1,0 +1,35 @@
+// Rounds the layers once more, first to last, each with the inputs that the quantised layers before
+// it really give ("asymmetric" reconstruction: GPTQ as published, and GPTAQ, Li et al.,
+// arXiv 2504.02692). A layer's weights are then those that bring its float output back from its
+// quantised inputs, so errors of earlier layers are made up for instead of adding up.
+#ifndef MPQ_QUANTIZE_ROUNDING_SEQUENTIAL_H_
+#define MPQ_QUANTIZE_ROUNDING_SEQUENTIAL_H_
+
+#include <cstdint>
+
+#include "format/model_data.h"
+#include "mpq/status.h"
+#include "quantize/decisions.h"
+#include "quantize/images.h"
+#include "quantize/progress.h"
+
+namespace mpq {
+
+// With x the float inputs of a layer (im2col), x' the quantised ones, r and r' the residual that
+// its output is added to, the layer minimises E |w x + r - r' - (w' x' + b')|^2. Without rounding
+// that is linear regression: w~ = Cov(w x + r - r', x') Cov(x')^-1; rounding then works on w~ with
+// the Hessian Cov(x') as ever (rows.h). Replaces codes, scales and biases of all layers but
+// `shifted` ones, whose inputs and scales are tied to others.
+//
+// Float inputs are clamped to what activations can hold: no weight could make up for what is cut
+// off there without moving everything else.
+//
+// `float_model`: prepared; `decisions`: complete, as RoundLayers and bias correction leave them.
+// Deterministic for any number of threads.
+Status RoundSequentially(const ModelData& float_model, const CalibrationImages& images,
+                         uint64_t seed, uint32_t threads, const Progress& progress,
+                         Decisions& decisions);
+
+}  // namespace mpq
+
+#endif  // MPQ_QUANTIZE_ROUNDING_SEQUENTIAL_H_

@@ -1,0 +1,159 @@
+// Bits under a budget.
+#include "quantize/allocation/allocation.h"
+
+#include <doctest/doctest.h>
+
+#include <limits>
+#include <random>
+
+#include "format/writer.h"
+#include "quantize/allocation/knapsack.h"
+#include "quantize/quantize.h"
+#include "tests/quantize/graph_builder.h"
+
+namespace mpq {
+namespace {
+
+using Items = std::vector<std::vector<Choice>>;
+
+Choice Total(const Items& items, const std::vector<uint32_t>& choices) {
+  Choice total;
+  for (size_t i = 0; i < items.size(); ++i) {
+    total.cost += items[i][choices[i]].cost;
+    total.loss += items[i][choices[i]].loss;
+  }
+  return total;
+}
+
+// The least loss of all selections within the budget.
+double BruteForce(const Items& items, size_t item, uint64_t budget) {
+  if (item == items.size()) return 0;
+  double least = std::numeric_limits<double>::infinity();
+  for (const Choice& choice : items[item]) {
+    if (choice.cost > budget) continue;
+    least = std::min(least, choice.loss + BruteForce(items, item + 1, budget - choice.cost));
+  }
+  return least;
+}
+
+Items RandomItems(std::mt19937& random, uint64_t largest_cost) {
+  Items items(1 + random() % 6);
+  for (std::vector<Choice>& choices : items) {
+    choices.resize(1 + random() % 5);
+    for (Choice& choice : choices) {
+      choice = {random() % largest_cost, static_cast<double>(random() % 1000)};
+    }
+  }
+  return items;
+}
+
+TEST_CASE("the knapsack finds what brute force finds") {
+  std::mt19937 random(5);
+  for (int round = 0; round < 60; ++round) {
+    const Items items = RandomItems(random, 50);
+    const uint64_t largest = random() % 200;
+    const Knapsack knapsack(items, largest);
+    for (uint64_t budget = 0; budget <= largest; budget += 9) {
+      const auto choices = knapsack.Choose(budget);
+      const double least = BruteForce(items, 0, budget);
+      REQUIRE(choices.has_value() == (budget >= knapsack.least_cost()));
+      REQUIRE(choices.has_value() == (least < std::numeric_limits<double>::infinity()));
+      if (!choices) continue;
+      CHECK(Total(items, *choices).cost <= budget);
+      CHECK(Total(items, *choices).loss == least);
+    }
+  }
+}
+
+TEST_CASE("large costs are counted in steps, never over the budget, and nearly as good") {
+  std::mt19937 random(6);
+  for (int round = 0; round < 50; ++round) {
+    const Items items = RandomItems(random, 100'000'000);
+    const uint64_t budget = 20'000'000 * items.size() + random() % 100'000'000;
+    const Knapsack knapsack(items, budget);
+    const auto choices = knapsack.Choose(budget);
+    if (!choices) continue;
+    CHECK(Total(items, *choices).cost <= budget);
+    const uint64_t smaller = budget - budget * items.size() / Knapsack::kBudgetSteps;
+    if (smaller < knapsack.least_cost()) continue;
+    CHECK(Total(items, *choices).loss <= BruteForce(items, 0, smaller));
+  }
+}
+
+ModelData UnevenModel() {
+  GraphBuilder b(16, 16, 3, 21);
+  uint32_t t = b.Relu(b.Conv(b.input(), 20, SquareWindow(3, 2, 1)));
+  t = b.Relu(b.Conv(t, 96));
+  t = b.Relu(b.Conv(t, 40));
+  ModelData model;
+  model.graph = b.Finish(b.Dense(b.GlobalAvgPool(t), 10));
+  Weights& last = model.graph.weights.back();
+  std::vector<float> values(last.values.begin(), last.values.end());
+  for (float& value : values) value *= 30;  // logits that differ
+  last.values = std::move(values);
+  model.preprocessing.crop_height = model.preprocessing.crop_width = 16;
+  model.preprocessing.mean = {127, 127, 127};
+  model.preprocessing.std = {64, 64, 64};
+  return model;
+}
+
+TEST_CASE("a target size is kept and used, and more bytes are no worse") {
+  const CalibrationImages images = RandomImages(40, 16, 16, 6);
+  for (const char* method : {"uniform", "two-region"}) {
+    CAPTURE(method);
+    QuantizeOptions options;
+    options.method = method;
+    options.rounding = Rounding::kGptq;
+    const auto bytes_at = [&](int bits) {
+      QuantizeOptions same = options;
+      same.bit_widths.weights = bits;
+      return Quantize(UnevenModel(), images, same, Progress()).value().size.file_bytes;
+    };
+    const uint64_t narrow = bytes_at(2);
+    const uint64_t wide = bytes_at(8);
+    double worst = std::numeric_limits<double>::infinity();
+    for (const double share : {0.2, 0.6}) {
+      options.target_bytes =
+          narrow + static_cast<uint64_t>(share * static_cast<double>(wide - narrow));
+      const auto quantized = Quantize(UnevenModel(), images, options, Progress());
+      REQUIRE_MESSAGE(quantized.ok(), quantized.status().message());
+      CHECK(quantized->size.file_bytes <= options.target_bytes);
+      CHECK(quantized->size.file_bytes + 600 >= options.target_bytes);
+      CHECK(quantized->agreement.mean_kl < worst);
+      worst = quantized->agreement.mean_kl;
+    }
+  }
+}
+
+TEST_CASE("allocated bits are better than the same bytes spread evenly") {
+  const CalibrationImages images = RandomImages(40, 16, 16, 6);
+  QuantizeOptions even;
+  even.rounding = Rounding::kGptq;
+  even.bit_widths.weights = 3;
+  const auto spread = Quantize(UnevenModel(), images, even, Progress());
+  REQUIRE(spread.ok());
+  QuantizeOptions options;
+  options.rounding = Rounding::kGptq;
+  options.target_bytes = spread->size.file_bytes + 64;  // provenance differs
+  const auto allocated = Quantize(UnevenModel(), images, options, Progress());
+  REQUIRE(allocated.ok());
+  CHECK(allocated->agreement.mean_kl < spread->agreement.mean_kl);
+}
+
+TEST_CASE("widths that the user named stay; sizes that cannot be reached are refused") {
+  const CalibrationImages images = RandomImages(20, 16, 16, 6);
+  QuantizeOptions options;
+  options.bit_widths.first = 7;
+  options.target_bytes = 9000;
+  const auto quantized = Quantize(UnevenModel(), images, options, Progress());
+  REQUIRE_MESSAGE(quantized.ok(), quantized.status().message());
+  const Graph& graph = quantized->model.graph;
+  CHECK(graph.weights[graph.nodes[0].weights].block_bits[0] == 7);
+  options.target_bytes = 500;
+  const Status refused = Quantize(UnevenModel(), images, options, Progress()).status();
+  CHECK(refused.message().find("500 bytes, but the narrowest layers make a file of") !=
+        std::string::npos);
+}
+
+}  // namespace
+}  // namespace mpq

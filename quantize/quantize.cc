@@ -164,7 +164,7 @@ Result<Quantized> Quantize(ModelData float_model, const CalibrationImages& image
                                     progress, decisions));
   moments = {};
   MPQ_RETURN_IF_ERROR(CorrectBiasForWeights(graph, calibration, decisions));
-  if (options.rounding == Rounding::kSequential) {
+  if (options.rounding == Rounding::kSequential && images.count >= kMinSequentialImages) {
     MPQ_RETURN_IF_ERROR(
         RoundSequentially(float_model, images, options.seed, options.threads, progress, decisions));
     MPQ_RETURN_IF_ERROR(FitLogitGain(float_model, images, calibration.logits, options.threads,

@@ -24,8 +24,12 @@ namespace mpq {
 // Float inputs are clamped to what activations can hold: no weight could make up for what is cut
 // off there without moving everything else.
 //
+// Fewer than kMinSequentialImages teach a layer less about its inputs than they mislead: then
+// callers should leave rounding as it is.
+//
 // `float_model`: prepared; `decisions`: complete, as RoundLayers and bias correction leave them.
 // Deterministic for any number of threads.
+inline constexpr uint32_t kMinSequentialImages = 32;
 Status RoundSequentially(const ModelData& float_model, const CalibrationImages& images,
                          uint64_t seed, uint32_t threads, const Progress& progress,
                          Decisions& decisions);

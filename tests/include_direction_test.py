@@ -17,7 +17,7 @@ MAY_INCLUDE = {
     "apps": {"mpq", "format", "engine", "quantize", "apps"},
     "bench": {"mpq", "format", "engine", "quantize", "apps", "bench"},
     "examples": {"mpq"},
-    "fuzz": {"mpq", "format"},
+    "fuzz": {"mpq", "format", "quantize"},
     "tests": {"mpq", "format", "engine", "quantize", "apps", "bench", "tests"},
 }
 # Third party: pattern of the header -> folders that may include it.

@@ -19,6 +19,7 @@
 #include "apps/process_memory.h"
 #include "apps/progress_bar.h"
 #include "apps/recipe.h"
+#include "apps/report/report.h"
 #include "engine/core/float_executor.h"
 #include "engine/core/isa.h"
 #include "format/checksum.h"
@@ -39,7 +40,7 @@ constexpr const char* kExamples = R"(
 Examples:
   ptq-quantize model.onnx -o model.mpq --calibration photos/ --preprocess model.preprocess.json
   ptq-quantize model.onnx -o small.mpq --calibration photos/ --weight-bits 4 \
-      --layer '^stem=8' --last-bits 8
+      --layer '^stem=8' --last-bits 8 --report small.html
   ptq-quantize model.onnx --weight-bits 4 --dry-run
   ptq-quantize model.onnx -o model.mpq --calibration photos/ --recipe w4.json --seed 2
   ptq-quantize model.onnx -o float.mpq --float --preprocess model.preprocess.json)";
@@ -55,6 +56,7 @@ struct Arguments {
   std::string labels;
   std::string recipe_file;
   std::string new_recipe_file;
+  std::string report_file;
   std::vector<std::string> layers;
   uint64_t memory_limit = 0;  // 0: none
   bool float_model = false;
@@ -239,6 +241,21 @@ Result<std::string> Digest(const ModelData& model) {
   return fmt::format("{:016x}", Checksum(file));
 }
 
+// The report of what was written.
+Status WriteReportFile(const Arguments& arguments, Outcome& outcome) {
+  MPQ_ASSIGN_OR_RETURN(const Model model, Model::Load(arguments.target));
+  ReportInput input;
+  input.source = arguments.source;
+  input.target = arguments.target;
+  input.model = &model;
+  MPQ_ASSIGN_OR_RETURN(input.facts, InspectModel(model, arguments.target, 0, 0));
+  input.float_bytes = outcome.bytes_before;
+  input.agreement = outcome.quantized.agreement;
+  input.observations = std::move(outcome.quantized.observations);
+  MPQ_ASSIGN_OR_RETURN(input.node_seconds, MeasureNodeSeconds(model));
+  return WriteReport(ReportJson(input), arguments.report_file);
+}
+
 Result<Outcome> Run(const Arguments& arguments, ModelData model) {
   const Clock::time_point start = Clock::now();
   Outcome outcome;
@@ -257,6 +274,9 @@ Result<Outcome> Run(const Arguments& arguments, ModelData model) {
   if (!arguments.dry_run) {
     MPQ_RETURN_IF_ERROR(WriteModel(outcome.quantized.model, arguments.target));
     MPQ_ASSIGN_OR_RETURN(outcome.digest, Digest(outcome.quantized.model));
+  }
+  if (!arguments.report_file.empty()) {
+    MPQ_RETURN_IF_ERROR(WriteReportFile(arguments, outcome));
   }
   outcome.seconds = std::chrono::duration<double>(Clock::now() - start).count();
   return outcome;
@@ -397,10 +417,16 @@ void AddOptions(CLI::App& app, Arguments& a) {
   app.add_option("--float-isa", a.recipe.float_isa,
                  "instruction set of the float backend, e.g. avx2")
       ->check([](const std::string& name) { return ParseIsa(name).status().message(); });
+  CLI::Option* report =
+      app.add_option("--report", a.report_file,
+                     "write all there is to say about the result: a page (.html) or data (.json)")
+          ->excludes(dry_run)
+          ->type_name("FILE");
   CLI::Option* save = app.add_option("--save-recipe", a.new_recipe_file,
                                      "write the settings, layers by name, for --recipe");
   app.add_flag("--float", a.float_model, "write the float model, batch norms folded")
-      ->excludes(save);
+      ->excludes(save)
+      ->excludes(report);
   app.add_flag("--json", a.json, "report as JSON on standard output");
 }
 
@@ -412,6 +438,7 @@ Status CheckArguments(Arguments& a) {
     a.layer_rules.push_back(*std::move(rule));
   }
   MPQ_RETURN_IF_ERROR(MakeMethod(a.recipe.quantize.method).status());
+  if (!a.report_file.empty()) MPQ_RETURN_IF_ERROR(CheckReportPath(a.report_file));
   if (!a.dry_run && a.target.empty()) {
     return Error(ErrorCode::kInvalidArgument, "-o is missing: where to write the model");
   }
@@ -443,6 +470,7 @@ Status CheckTarget(const std::string& path) {
 Status CheckTargets(const Arguments& arguments) {
   MPQ_RETURN_IF_ERROR(CheckTarget(arguments.target));
   MPQ_RETURN_IF_ERROR(CheckTarget(arguments.new_recipe_file));
+  MPQ_RETURN_IF_ERROR(CheckTarget(arguments.report_file));
   std::error_code error;
   if (std::filesystem::equivalent(arguments.source, arguments.target, error)) {
     return Error(ErrorCode::kInvalidArgument, arguments.target, ": is the model to be read");

@@ -85,23 +85,28 @@ void AddProvenance(const QuantizeOptions& options, uint32_t num_images, Provenan
   provenance.emplace_back("float backend", backend.starts_with("ref") ? "ref" : backend);
 }
 
-// Bits, level sets, scales and rounding, all but what depends on other layers' rounding.
-Status DecideWeights(const ModelData& model, const CalibrationImages& images,
-                     const Calibration& calibration, std::span<const InputMoments> moments,
-                     const Method& method, const QuantizeOptions& options, const Progress& progress,
-                     Decisions& decisions) {
+// Bits, level sets, scales and rounding, all but what depends on other layers' rounding. Returns
+// the layers' sensitivity, where it was measured.
+Result<std::vector<SensitivityObservation>> DecideWeights(
+    const ModelData& model, const CalibrationImages& images, const Calibration& calibration,
+    std::span<const InputMoments> moments, const Method& method, const QuantizeOptions& options,
+    const Progress& progress, Decisions& decisions) {
+  std::vector<SensitivityObservation> sensitivity;
   const MethodInput input{model.graph,        decisions.equalization, &calibration,    moments,
                           options.bit_widths, options.seed,           options.threads, progress};
   if (options.target_bytes > 0) {
     MPQ_ASSIGN_OR_RETURN(
         std::vector<LayerSensitivity> table,
         MeasureSensitivity(model, images, method, input, decisions, kAllocatedWidths));
-    return AllocateToSize(model, std::move(table), options.target_bytes, decisions);
+    sensitivity = Observe(model.graph, table);
+    MPQ_RETURN_IF_ERROR(AllocateToSize(model, std::move(table), options.target_bytes, decisions));
+    return sensitivity;
   }
   MPQ_ASSIGN_OR_RETURN(decisions.layers, method.Decide(input));
-  if (options.rounding == Rounding::kNearest) return Status();
-  return RoundLayers(model.graph, decisions.equalization, moments, options.threads, progress,
-                     decisions.layers);
+  if (options.rounding == Rounding::kNearest) return sensitivity;
+  MPQ_RETURN_IF_ERROR(RoundLayers(model.graph, decisions.equalization, moments, options.threads,
+                                  progress, decisions.layers));
+  return sensitivity;
 }
 
 }  // namespace
@@ -160,8 +165,9 @@ Result<Quantized> Quantize(ModelData float_model, const CalibrationImages& image
                                                       decisions.equalization, options.seed,
                                                       options.threads, progress));
   }
-  MPQ_RETURN_IF_ERROR(DecideWeights(float_model, images, calibration, moments, *method, options,
-                                    progress, decisions));
+  MPQ_ASSIGN_OR_RETURN(std::vector<SensitivityObservation> sensitivity,
+                       DecideWeights(float_model, images, calibration, moments, *method, options,
+                                     progress, decisions));
   moments = {};
   MPQ_RETURN_IF_ERROR(CorrectBiasForWeights(graph, calibration, decisions));
   if (options.rounding == Rounding::kSequential && images.count >= kMinSequentialImages) {
@@ -178,6 +184,9 @@ Result<Quantized> Quantize(ModelData float_model, const CalibrationImages& image
   Quantized result;
   result.num_equalized = decisions.equalization.count();
   MPQ_ASSIGN_OR_RETURN(LoweredModel lowered, LowerModel(float_model, decisions));
+  MPQ_ASSIGN_OR_RETURN(result.observations,
+                       Observe(graph, calibration, decisions, lowered.tensors));
+  result.observations.sensitivity = std::move(sensitivity);
   result.model = std::move(lowered.data);
   MPQ_ASSIGN_OR_RETURN(result.size, MeasureSize(result.model));
   MPQ_ASSIGN_OR_RETURN(const Model model, Model::FromData(result.model));

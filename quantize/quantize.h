@@ -15,6 +15,7 @@
 #include "quantize/distillation/distillation.h"
 #include "quantize/images.h"
 #include "quantize/integer_run.h"
+#include "quantize/observations.h"
 #include "quantize/progress.h"
 
 namespace mpq {
@@ -71,6 +72,7 @@ struct Quantized {
   SizeReport size;
   Agreement agreement;         // with the float model, on the calibration images; none in a dry run
   uint32_t num_equalized = 0;  // tensors
+  Observations observations;   // none in a dry run
 };
 
 // `float_model`: as imported. Deterministic for the same images, options and float backend,

@@ -10,6 +10,7 @@ packages=(
   libdnnl-dev                                               # float models
   libprotobuf-dev protobuf-compiler libonnx-dev libeigen3-dev  # quantiser
   libfmt-dev libcli11-dev nlohmann-json3-dev libstb-dev     # tools
+  libjs-chart.js                                            # charts of reports (MIT licence)
   doctest-dev python3 python3-numpy python3-pil             # tests
   python3-venv unzip                                        # models/make_efficientnet_lite0.sh
 )

@@ -274,6 +274,85 @@ TEST_CASE("memory limit") {
   tool.CheckError(1, dry + std::to_string(estimate / 2), {"about"});
 }
 
+TEST_CASE("report: data, and a page that holds them and loads nothing") {
+  const QuantizeTool tool;
+  tool.Quantize("m.mpq", "--weight-bits 4 --first-bits 8 --report " + tool.path("r.json"));
+  const Json report = Json::parse(ReadBytes(tool.path("r.json")));
+  CHECK(report["size"]["bytes"] == fs::file_size(tool.path("m.mpq")));
+  uint64_t bytes = 0;
+  for (const Json& part : report["size"]["parts"]) bytes += part["bytes"].get<uint64_t>();
+  CHECK(bytes == report["size"]["bytes"]);
+  CHECK(report["accuracy"]["images"] == 8);
+  CHECK(report["provenance"]["method"] == "uniform");
+  CHECK_FALSE(report.contains("curve"));
+  CHECK(report["warnings"][0].get<std::string>().find("8 images only") != std::string::npos);
+
+  uint64_t macs = 0;
+  std::vector<std::string> layers;
+  for (const Json& layer : report["layers"]) {
+    CHECK(layer["ms"] >= 0);
+    if (!layer.contains("weights")) continue;
+    layers.push_back(layer["name"]);
+    macs += layer["macs"].get<uint64_t>();
+    const Json& own = layer["quantized"];
+    const int bits = layers.size() == 1 ? 8 : 4;
+    CHECK(own["bits"] == bits);
+    for (const Json& block : layer["block_bits"]) CHECK(block == bits);
+    CHECK(own["snr_db"] > (bits == 8 ? 35 : 12));
+    uint64_t weights = 0, codes = 0;
+    for (const Json& count : own["histogram"]["counts"]) weights += count.get<uint64_t>();
+    for (const Json& level : own["levels"]) codes += level[1].get<uint64_t>();
+    CHECK(weights == layer["weights"]);
+    CHECK(codes == layer["weights"]);
+    CHECK(own["levels"].size() <= size_t{1} << bits);
+  }
+  CHECK(layers == std::vector<std::string>{"stem", "depthwise", "project", "y"});
+  CHECK(macs == report["macs"]);
+  REQUIRE(report["activations"].size() >= 4);
+  for (const Json& tensor : report["activations"]) {
+    CHECK(tensor["lowest"] <= 0);
+    CHECK(tensor["highest"] > tensor["lowest"]);
+    CHECK(tensor["saturated"] >= 0);
+    CHECK(tensor["saturated"] < 0.5);
+  }
+
+  tool.Quantize("m.mpq", "--report " + tool.path("r.html"));
+  const std::string page = ReadBytes(tool.path("r.html"));
+  const std::string open = "<script type=\"application/json\" id=\"data\">";
+  const size_t data = page.find(open) + open.size();
+  REQUIRE(data > open.size());
+  const Json in_page = Json::parse(page.substr(data, page.find("</script>", data) - data));
+  CHECK(in_page["layers"].size() == report["layers"].size());
+  CHECK(page.find("Chart.js v3") != std::string::npos);
+  for (const char* loading : {" src=", " href=", "@import", "url(", "fetch(", "@DATA@"}) {
+    CHECK_MESSAGE(page.find(loading) == std::string::npos, loading);
+  }
+}
+
+TEST_CASE("report: names cannot leave the page's data") {
+  const QuantizeTool tool;
+  const std::string name = "</script><!--<b>\"&'\\ \xc3\xa9";
+  OnnxBuilder b({1, 3, kSide, kSide});
+  b.Floats("w", {kClasses, 3, 3, 3}, RandomWeights(kClasses * 27, 1));
+  b.Node("Conv", {"x", "w"}, {name});
+  b.PoolToOutput(name);
+  const std::string model = tool.folder().Write("odd.onnx", b.Serialize());
+  const ToolRun run = tool.Run(model + " -o " + tool.path("m.mpq") + " " + tool.Calibration() +
+                               "--report " + tool.path("r.html"));
+  REQUIRE_MESSAGE(run.exit_code == 0, run.err);
+  const std::string page = ReadBytes(tool.path("r.html"));
+  CHECK(page.find("</script><!--") == std::string::npos);
+  CHECK(page.find("\\u003c/script>\\u003c!--\\u003cb>") != std::string::npos);
+}
+
+TEST_CASE("report: where it cannot be written") {
+  const QuantizeTool tool;
+  tool.CheckError(2, tool.Calibration() + "--report r.pdf", {"r.pdf", ".html", ".json"});
+  tool.CheckError(2, tool.Calibration() + "--dry-run --report r.html", {"--dry-run", "--report"});
+  tool.CheckError(2, tool.Calibration() + "--float --report r.html", {"--float", "--report"});
+  tool.CheckError(1, tool.Calibration() + "--report " + tool.path("no/r.html"), {"no/r.html"});
+}
+
 TEST_CASE("unreadable calibration images are left out, with a warning each") {
   const QuantizeTool tool;
   tool.Quantize("good.mpq", "");
@@ -310,6 +389,14 @@ TEST_CASE("calibration sets") {
   check("cut.bin", {"3072 bytes", "3073"});
   check("zero.bin", {"0 bytes"});
   check("model.onnx", {"expected a folder"});
+
+  // Any size of image will do: it is resized.
+  tool.folder().Write("sizes/a.ppm", NoisyPpm(1, 1, 1));
+  tool.folder().Write("sizes/b.ppm", NoisyPpm(300, 2, 2));
+  tool.folder().Write("sizes/c.ppm", NoisyPpm(3, 200, 3));
+  CHECK(
+      tool.Run(tool.model() + " -o " + tool.path("m.mpq") + " --calibration " + tool.path("sizes"))
+          .exit_code == 0);
 
   tool.folder().Write("one/a.ppm", NoisyPpm(20, 18, 1));
   const ToolRun one =

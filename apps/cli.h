@@ -36,6 +36,13 @@ int ExitCode(const CLI::App& app, const Status& status);
 // cannot say them.
 void PrintJson(const nlohmann::ordered_json& json);
 
+// The report of a tool that has --json: what `to_json` makes, or what `print` prints for people.
+template <typename ToJson, typename Print>
+void PrintReport(bool json, ToJson to_json, Print print) {
+  if (json) return PrintJson(to_json());
+  print();
+}
+
 // "arena 401408 bytes (at least 401408), scratch 100 bytes x 2 threads, together 401608 bytes".
 std::string Describe(const MemoryPlan& plan);
 nlohmann::ordered_json MemoryPlanJson(const MemoryPlan& plan);

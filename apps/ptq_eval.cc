@@ -143,11 +143,9 @@ int Main(int argc, char** argv) {
   if (exit_code >= 0) return exit_code;
   const Result<Evaluation> evaluation = Run(arguments);
   if (!evaluation.ok()) return ExitCode(app, evaluation.status());
-  if (arguments.json) {
-    PrintJson(ToJson(arguments, *evaluation));
-  } else {
-    Print(arguments, *evaluation);
-  }
+  PrintReport(
+      arguments.json, [&] { return ToJson(arguments, *evaluation); },
+      [&] { Print(arguments, *evaluation); });
   return kExitOk;
 }
 

@@ -184,41 +184,43 @@ Json ToJson(const Arguments& arguments, const Model& model, const ModelFacts& fa
 }
 
 Status Check(const Arguments& arguments, const Model& model) {
-  if (arguments.json) {
-    const Json json = {{"model", arguments.model}, {"ok", true}, {"bytes", model.file_bytes()}};
-    PrintJson(json);
-  } else {
-    fmt::print("{}: ok\n", arguments.model);
-  }
+  PrintReport(
+      arguments.json,
+      [&] {
+        return Json{{"model", arguments.model}, {"ok", true}, {"bytes", model.file_bytes()}};
+      },
+      [&] { fmt::print("{}: ok\n", arguments.model); });
   return Status();
 }
 
 Status PrintDiff(const Arguments& arguments, const Model& model) {
   MPQ_ASSIGN_OR_RETURN(const Model other, Model::Load(arguments.other));
   const std::vector<std::string> lines = DiffModels(model, other);
-  if (arguments.json) {
-    const Json json = {{"model", arguments.model},
-                       {"other", arguments.other},
-                       {"identical", lines.empty()},
-                       {"differences", lines}};
-    PrintJson(json);
-    return Status();
-  }
-  if (lines.empty()) fmt::print("no difference\n");
-  for (const std::string& line : lines) fmt::print("{}\n", line);
+  PrintReport(
+      arguments.json,
+      [&] {
+        return Json{{"model", arguments.model},
+                    {"other", arguments.other},
+                    {"identical", lines.empty()},
+                    {"differences", lines}};
+      },
+      [&] {
+        if (lines.empty()) fmt::print("no difference\n");
+        for (const std::string& line : lines) fmt::print("{}\n", line);
+      });
   return Status();
 }
 
 Status Inspect(const Arguments& arguments, const Model& model) {
   MPQ_ASSIGN_OR_RETURN(const ModelFacts facts,
                        InspectModel(model, arguments.model, arguments.height, arguments.width));
-  if (arguments.json) {
-    PrintJson(ToJson(arguments, model, facts));
-    return Status();
-  }
-  PrintHead(arguments, model, facts);
-  PrintLayers(facts);
-  PrintTotals(facts);
+  PrintReport(
+      arguments.json, [&] { return ToJson(arguments, model, facts); },
+      [&] {
+        PrintHead(arguments, model, facts);
+        PrintLayers(facts);
+        PrintTotals(facts);
+      });
   return Status();
 }
 

@@ -315,7 +315,7 @@ nlohmann::ordered_json ToJson(const Arguments& arguments, const Outcome& outcome
   return json;
 }
 
-void PrintReport(const Arguments& arguments, const Outcome& outcome) {
+void Print(const Arguments& arguments, const Outcome& outcome) {
   const SizeReport& size = outcome.quantized.size;
   fmt::print("{}{}\n", arguments.dry_run ? "would write " : "wrote ",
              arguments.target.empty() ? "a file" : arguments.target);
@@ -495,11 +495,9 @@ Result<Outcome> ImportAndRun(const Arguments& arguments) {
 int Execute(const CLI::App& app, const Arguments& arguments) try {
   const Result<Outcome> outcome = ImportAndRun(arguments);
   if (!outcome.ok()) return ExitCode(app, outcome.status());
-  if (arguments.json) {
-    PrintJson(ToJson(arguments, *outcome));
-  } else {
-    PrintReport(arguments, *outcome);
-  }
+  PrintReport(
+      arguments.json, [&] { return ToJson(arguments, *outcome); },
+      [&] { Print(arguments, *outcome); });
   return kExitOk;
 } catch (const std::bad_alloc&) {
   return ExitCode(app, Error(ErrorCode::kOutOfMemory, arguments.source, ": out of memory"));

@@ -293,13 +293,14 @@ int Run(const CLI::App& app, const Arguments& arguments, char** argv) {
     }
     for (const std::string& file : *files) report(classifier.Classify(file));
   }
-  if (arguments.json) {
-    Json json = SummaryJson(classifier, arguments, load_ms);
-    json["images"] = std::move(images);
-    PrintJson(json);
-  } else {
-    PrintSummary(classifier, arguments);
-  }
+  PrintReport(
+      arguments.json,
+      [&] {
+        Json json = SummaryJson(classifier, arguments, load_ms);
+        json["images"] = std::move(images);
+        return json;
+      },
+      [&] { PrintSummary(classifier, arguments); });
   return failed ? kExitFailure : kExitOk;
 }
 

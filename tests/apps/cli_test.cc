@@ -2,7 +2,10 @@
 
 #include <doctest/doctest.h>
 
+#include <string>
 #include <utility>
+
+#include "apps/progress_bar.h"
 
 namespace mpq {
 namespace {
@@ -31,6 +34,21 @@ TEST_CASE("byte sizes") {
     CAPTURE(bad);
     CHECK(!ParseByteSize(bad).ok());
   }
+}
+
+TEST_CASE("durations, and what is left of them") {
+  const std::pair<double, const char*> kDurations[] = {
+      {0.2, "1 s"},    {41, "41 s"},        {119, "119 s"},     {121, "3 min"},
+      {720, "12 min"}, {7200, "2 h 0 min"}, {7501, "2 h 6 min"}};
+  for (const auto& [seconds, text] : kDurations) CHECK(DescribeDuration(seconds) == text);
+
+  CHECK(DescribeTimeLeft(10, 40, 20) == ", about 60 s left");
+  CHECK(DescribeTimeLeft(39, 40, 3900) == ", about 100 s left");
+  CHECK(DescribeTimeLeft(0, 40, 20).empty());
+  CHECK(DescribeTimeLeft(40, 40, 20).empty());
+  CHECK(DescribeTimeLeft(41, 40, 20).empty());
+  CHECK(DescribeTimeLeft(0, 0, 20).empty());
+  CHECK(DescribeTimeLeft(10, 40, 1).empty());
 }
 
 }  // namespace

@@ -66,7 +66,7 @@ TwoRegionShape ChooseTwoRegionShape(const WeightRows& rows, uint32_t first, uint
     const Levels levels = TwoRegionLevels(bits, shape).value();  // Shapes makes valid ones
     double error = 0;
     for (size_t i = 0; i < weights.size() && error < least; ++i) {
-      const double scale = ChooseWeightScale(weights[i], importance[i], levels);
+      const double scale = ChooseWeightScale(weights[i], importance[i], levels, /*coarse=*/true);
       error += WeightError(weights[i], importance[i], levels, scale > 0 ? scale : 1.0);
     }
     if (error >= least) continue;

@@ -49,10 +49,10 @@ struct Grid {
   double most, least;
   int steps;
 };
-Grid MakeGrid(size_t num_weights, uint32_t num_levels) {
+Grid MakeGrid(size_t num_weights, uint32_t num_levels, bool coarse) {
   // Few levels clip more: 8 bits end at 0.7 of the range, 4 and fewer at 0.2.
   const double least = std::clamp(0.2 + 0.125 * (std::log2(num_levels) - 4), 0.2, 0.7);
-  return num_weights <= 64 ? Grid{2.0, least, 1500} : Grid{1.1, least, 40};
+  return num_weights <= 64 ? Grid{2.0, least, coarse ? 150 : 1500} : Grid{1.1, least, 40};
 }
 
 }  // namespace
@@ -63,7 +63,7 @@ double WeightError(std::span<const float> weights, std::span<const float> import
 }
 
 double ChooseWeightScale(std::span<const float> weights, std::span<const float> importance,
-                         const Levels& levels) {
+                         const Levels& levels, bool coarse) {
   double full = 0;  // the scale at which nothing is clipped
   const double lo = levels.level[0];
   const double hi = levels.level[levels.count - 1];
@@ -74,7 +74,7 @@ double ChooseWeightScale(std::span<const float> weights, std::span<const float> 
   }
   if (full < kLeastScale) return 0;
   const NearestLevel nearest(levels);
-  const Grid grid = MakeGrid(weights.size(), levels.count);
+  const Grid grid = MakeGrid(weights.size(), levels.count, coarse);
   Fit best{0, full, std::numeric_limits<double>::infinity()};
   const auto consider = [&](double scale) {
     const Fit fit = FitScale(weights, importance, nearest, scale);

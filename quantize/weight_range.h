@@ -17,8 +17,9 @@ double WeightError(std::span<const float> weights, std::span<const float> import
 // The scale of least WeightError by a grid of shrunken full ranges, as BRECQ and OBC search it,
 // then codes and the scale that fits them best in turns until neither changes. 0 if all weights are
 // 0.
+// `coarse`: ten times faster for short rows, and good enough to compare level sets.
 double ChooseWeightScale(std::span<const float> weights, std::span<const float> importance,
-                         const Levels& levels);
+                         const Levels& levels, bool coarse = false);
 
 // The code nearest to every weight.
 void EncodeWeights(std::span<const float> weights, const Levels& levels, double scale,

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "apps/cli.h"
+#include "apps/curve.h"
 #include "apps/dataset.h"
 #include "apps/preprocess_json.h"
 #include "apps/process_memory.h"
@@ -48,6 +49,9 @@ Examples:
 // Fewer images leave ranges to chance; a warning says so.
 constexpr uint32_t kFewImages = 32;
 
+// Of --pareto.
+constexpr uint32_t kCurvePoints = 16;
+
 struct Arguments {
   std::string source;
   std::string target;
@@ -57,6 +61,7 @@ struct Arguments {
   std::string recipe_file;
   std::string new_recipe_file;
   std::string report_file;
+  std::string curve_file;
   std::vector<std::string> layers;
   uint64_t memory_limit = 0;  // 0: none
   bool float_model = false;
@@ -252,6 +257,9 @@ Status WriteReportFile(const Arguments& arguments, Outcome& outcome) {
   input.float_bytes = outcome.bytes_before;
   input.agreement = outcome.quantized.agreement;
   input.observations = std::move(outcome.quantized.observations);
+  for (const ParetoPoint& point : outcome.quantized.curve) {
+    input.curve.push_back({"", point.file_bytes, point.agreement});
+  }
   MPQ_ASSIGN_OR_RETURN(input.node_seconds, MeasureNodeSeconds(model));
   return WriteReport(ReportJson(input), arguments.report_file);
 }
@@ -268,6 +276,9 @@ Result<Outcome> Run(const Arguments& arguments, ModelData model) {
   MPQ_ASSIGN_OR_RETURN(outcome.quantized, arguments.float_model
                                               ? MakeFloat(std::move(model))
                                               : MakeInteger(arguments, std::move(model), outcome));
+  if (!arguments.curve_file.empty()) {
+    MPQ_RETURN_IF_ERROR(WriteCurve(outcome.quantized, arguments.curve_file));
+  }
   if (!arguments.new_recipe_file.empty()) {
     MPQ_RETURN_IF_ERROR(WriteRecipe(outcome.recipe, arguments.new_recipe_file));
   }
@@ -342,6 +353,29 @@ void Print(const Arguments& arguments, const Outcome& outcome) {
   }
 }
 
+void AddPtilmpqOptions(CLI::App& app, PtilmpqOptions& p) {
+  app.add_option("--alpha", p.alpha, "ptilmpq: from the smallest model, 0, to the most accurate, 1")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  app.add_option_function<std::string>(
+         "--alpha-mode",
+         [&p](const std::string& name) {
+           const Result<AlphaMode> mode = ParseAlphaMode(name);
+           if (!mode.ok()) throw CLI::ValidationError("--alpha-mode", mode.status().message());
+           p.mode = *mode;
+         },
+         "ptilmpq: alpha is the fraction of important channels, or weighs loss against size "
+         "(lagrange)")
+      ->default_str(AlphaModeName(p.mode));
+  app.add_option("--low-bits", p.low_bits, "ptilmpq: of unimportant channels")
+      ->check(CLI::Range(2, 5))
+      ->capture_default_str();
+  app.add_option("--high-bits", p.high_bits, "ptilmpq: of important channels")
+      ->check(CLI::Range(3, 6))
+      ->capture_default_str();
+  app.add_flag("--data-free", p.data_free, "ptilmpq: importance from weights alone");
+}
+
 void AddOptions(CLI::App& app, Arguments& a) {
   QuantizeOptions& q = a.recipe.quantize;
   // CLI11 calls back in the order of these lines: all options below win over the recipe.
@@ -352,6 +386,13 @@ void AddOptions(CLI::App& app, Arguments& a) {
         a.recipe_read = ReadRecipe(path, a.recipe);
       },
       "settings from a file, JSON; options given here win");
+  app.add_option_function<std::string>(
+      "--effort",
+      [&a](const std::string& name) {
+        const Status status = ApplyEffort(name, a.recipe);
+        if (!status.ok()) throw CLI::ValidationError("--effort", status.message());
+      },
+      "fast, default or best: sets --images, --rounding and --distill-epochs, which win over it");
   CLI::Option* dry_run =
       app.add_flag("--dry-run", a.dry_run, "predict the size; needs no images and writes no model");
   app.add_option("model", a.source, "float model, ONNX")->required();
@@ -361,8 +402,9 @@ void AddOptions(CLI::App& app, Arguments& a) {
       ->capture_default_str();
   app.add_option("--preprocess", a.preprocess, "how images become the input, JSON");
   app.add_option("--labels", a.labels, "class names, one a line");
-  app.add_option("--method", q.method, "quantisation method: uniform or two-region")
+  app.add_option("--method", q.method, "quantisation method: uniform, two-region or ptilmpq")
       ->capture_default_str();
+  AddPtilmpqOptions(app, q.method_options.ptilmpq);
   app.add_option("--weight-bits", q.bit_widths.weights, "bits of a weight")
       ->check(CLI::Range(1, 8))
       ->capture_default_str();
@@ -381,6 +423,11 @@ void AddOptions(CLI::App& app, Arguments& a) {
       app, "--target-size", q.target_bytes,
       "choose the bits of layers that no option names such that the file has at most so "
       "many bytes, e.g. 2.5MB")
+      ->excludes(dry_run);
+  app.add_option(
+         "--pareto", a.curve_file,
+         "write the curve of accuracy against size, JSON: the best models of --method from 2 "
+         "to 8 bits a layer, measured on the calibration images as first rounded")
       ->excludes(dry_run);
   app.add_option_function<std::string>(
          "--activation-range",
@@ -437,6 +484,7 @@ Status CheckArguments(Arguments& a) {
     if (!rule.ok()) return rule.status().WithContext("--layer");
     a.layer_rules.push_back(*std::move(rule));
   }
+  if (!a.curve_file.empty()) a.recipe.quantize.curve_points = kCurvePoints;
   MPQ_RETURN_IF_ERROR(MakeMethod(a.recipe.quantize.method).status());
   if (!a.report_file.empty()) MPQ_RETURN_IF_ERROR(CheckReportPath(a.report_file));
   if (!a.dry_run && a.target.empty()) {
@@ -470,6 +518,7 @@ Status CheckTarget(const std::string& path) {
 Status CheckTargets(const Arguments& arguments) {
   MPQ_RETURN_IF_ERROR(CheckTarget(arguments.target));
   MPQ_RETURN_IF_ERROR(CheckTarget(arguments.new_recipe_file));
+  MPQ_RETURN_IF_ERROR(CheckTarget(arguments.curve_file));
   MPQ_RETURN_IF_ERROR(CheckTarget(arguments.report_file));
   std::error_code error;
   if (std::filesystem::equivalent(arguments.source, arguments.target, error)) {

@@ -25,6 +25,16 @@ class SettingsReader {
     if (!value.is_null()) ToNumber(key, value, least, most, number);
   }
 
+  // 0..1
+  void Fraction(const char* key, double& fraction) {
+    const Json value = Take(key);
+    if (value.is_null()) return;
+    if (!value.is_number() || value.get<double>() < 0 || value.get<double>() > 1) {
+      return Fail(key, value, "expected a number in 0..1");
+    }
+    fraction = value.get<double>();
+  }
+
   void Flag(const char* key, bool& flag) {
     const Json value = Take(key);
     if (value.is_null()) return;
@@ -96,7 +106,16 @@ Status Parse(const Json& json, Recipe& recipe) {
   constexpr uint32_t kManyEpochs = 100000;
   QuantizeOptions& q = recipe.quantize;
   SettingsReader reader(json);
-  reader.Word("method", MakeMethod, [&](const std::string& name, auto&) { q.method = name; });
+  reader.Word(
+      "method", [](const std::string& name) { return MakeMethod(name); },
+      [&](const std::string& name, auto&) { q.method = name; });
+  PtilmpqOptions& ptilmpq = q.method_options.ptilmpq;
+  reader.Fraction("alpha", ptilmpq.alpha);
+  reader.Word("alpha_mode", ParseAlphaMode,
+              [&](const std::string&, AlphaMode mode) { ptilmpq.mode = mode; });
+  reader.Number("low_bits", 2, 5, ptilmpq.low_bits);
+  reader.Number("high_bits", 3, kMaxTableBits, ptilmpq.high_bits);
+  reader.Flag("data_free", ptilmpq.data_free);
   reader.Number("weight_bits", 1, kMaxBits, q.bit_widths.weights);
   reader.Number("first_bits", 0, kMaxBits, q.bit_widths.first);
   reader.Number("last_bits", 0, kMaxBits, q.bit_widths.last);
@@ -124,7 +143,13 @@ Json RecipeToJson(const Recipe& recipe) {
   const QuantizeOptions& q = recipe.quantize;
   Json layers = Json::object();
   for (const LayerBits& layer : q.bit_widths.layers) layers[layer.pattern] = layer.bits;
+  const PtilmpqOptions& ptilmpq = q.method_options.ptilmpq;
   return {{"method", q.method},
+          {"alpha", ptilmpq.alpha},
+          {"alpha_mode", AlphaModeName(ptilmpq.mode)},
+          {"low_bits", ptilmpq.low_bits},
+          {"high_bits", ptilmpq.high_bits},
+          {"data_free", ptilmpq.data_free},
           {"weight_bits", q.bit_widths.weights},
           {"first_bits", q.bit_widths.first},
           {"last_bits", q.bit_widths.last},
@@ -138,6 +163,18 @@ Json RecipeToJson(const Recipe& recipe) {
           {"images", recipe.images},
           {"seed", q.seed},
           {"float_isa", recipe.float_isa}};
+}
+
+Status ApplyEffort(const std::string& name, Recipe& recipe) {
+  if (name != "fast" && name != "default" && name != "best") {
+    return Error(ErrorCode::kInvalidArgument, "effort '", name,
+                 "', expected fast, default or best");
+  }
+  const Recipe defaults;
+  recipe.images = name == "fast" ? 256 : name == "best" ? 0 : defaults.images;
+  recipe.quantize.rounding = name == "fast" ? Rounding::kGptq : Rounding::kSequential;
+  recipe.quantize.distillation.epochs = name == "best" ? kBestEpochs : 0;
+  return Status();
 }
 
 Status WriteRecipe(const Recipe& recipe, const std::string& path) {

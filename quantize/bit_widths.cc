@@ -65,6 +65,11 @@ Result<LayerBits> LayerBits::Parse(std::string_view text) {
   return Error(ErrorCode::kInvalidArgument, "'", text, "': expected REGEX=BITS");
 }
 
+BitWidths WithWeights(BitWidths widths, int bits) {
+  widths.weights = bits;
+  return widths;
+}
+
 Result<std::vector<uint8_t>> ResolveBitWidths(const Graph& graph, const BitWidths& widths) {
   MPQ_RETURN_IF_ERROR(CheckBits("weights", widths.weights));
   if (widths.first != 0) MPQ_RETURN_IF_ERROR(CheckBits("first layer", widths.first));

@@ -32,6 +32,9 @@ struct BitWidths {
   std::vector<LayerBits> layers;
 };
 
+// The same, but for what is said of single layers, with `bits` for weights.
+BitWidths WithWeights(BitWidths widths, int bits);
+
 // Bits per node (0 for nodes without weights). Fails on widths outside 1..8, on patterns that are
 // no regular expressions or match no layer.
 Result<std::vector<uint8_t>> ResolveBitWidths(const Graph& graph, const BitWidths& widths);

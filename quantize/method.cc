@@ -3,6 +3,7 @@
 #include "format/message.h"
 #include "quantize/parallel.h"
 #include "quantize/passes/graph_view.h"
+#include "quantize/ptilmpq/method.h"
 #include "quantize/two_region.h"
 #include "quantize/uniform.h"
 
@@ -12,13 +13,14 @@ namespace {
 
 struct MethodEntry {
   std::string_view name;
-  std::unique_ptr<Method> (*make)();
+  std::unique_ptr<Method> (*make)(const MethodOptions& options);
 };
 
 // A new method is one line here.
 constexpr MethodEntry kMethods[] = {
-    {"uniform", MakeUniformMethod},
-    {"two-region", MakeTwoRegionMethod},
+    {"uniform", [](const MethodOptions&) { return MakeUniformMethod(); }},
+    {"two-region", [](const MethodOptions&) { return MakeTwoRegionMethod(); }},
+    {"ptilmpq", MakePtilmpqMethod},
 };
 
 }  // namespace
@@ -39,10 +41,10 @@ Result<std::vector<LayerDecision>> DecideLayers(const MethodInput& input, Decide
   return layers;
 }
 
-Result<std::unique_ptr<Method>> MakeMethod(std::string_view name) {
+Result<std::unique_ptr<Method>> MakeMethod(std::string_view name, const MethodOptions& options) {
   std::string names;
   for (const MethodEntry& entry : kMethods) {
-    if (entry.name == name) return entry.make();
+    if (entry.name == name) return entry.make(options);
     names += names.empty() ? "" : ", ";
     names += entry.name;
   }

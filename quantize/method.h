@@ -12,12 +12,15 @@
 #include <vector>
 
 #include "format/graph.h"
+#include "format/model_data.h"
 #include "mpq/status.h"
 #include "quantize/bit_widths.h"
 #include "quantize/calibration.h"
 #include "quantize/decisions.h"
+#include "quantize/images.h"
 #include "quantize/passes/equalize.h"
 #include "quantize/progress.h"
+#include "quantize/ptilmpq/options.h"
 #include "quantize/rounding/input_moments.h"
 
 namespace mpq {
@@ -32,12 +35,25 @@ struct MethodInput {
   uint64_t seed;
   uint32_t threads;
   const Progress& progress;
+  // For methods that run models. Null in a dry run, and where the caller has only a layer.
+  const ModelData* model = nullptr;  // float, with `graph`
+  const CalibrationImages* images = nullptr;
+  const Decisions* decisions = nullptr;  // equalisation and activations; no layers yet
+  uint64_t target_bytes = 0;             // of the file, for methods that choose bits; 0: none
+};
+
+// What single methods can be told.
+struct MethodOptions {
+  PtilmpqOptions ptilmpq;
 };
 
 class Method {
  public:
   virtual ~Method() = default;
   virtual std::string_view name() const = 0;
+  // Whether it chooses bits by itself, and keeps to MethodInput::target_bytes. If not, a target
+  // size is the business of allocation/allocation.h.
+  virtual bool chooses_bits() const { return false; }
   // One decision per node of the graph, left empty for nodes that are no convolutions. The biases
   // are the effective ones. Deterministic, whatever `threads` is.
   virtual Result<std::vector<LayerDecision>> Decide(const MethodInput& input) const = 0;
@@ -49,7 +65,8 @@ using DecideLayer = Result<LayerDecision>(const MethodInput& input, uint32_t nod
 Result<std::vector<LayerDecision>> DecideLayers(const MethodInput& input, DecideLayer* decide);
 
 // By name; the error lists the names.
-Result<std::unique_ptr<Method>> MakeMethod(std::string_view name);
+Result<std::unique_ptr<Method>> MakeMethod(std::string_view name,
+                                           const MethodOptions& options = {});
 std::vector<std::string_view> MethodNames();
 
 }  // namespace mpq

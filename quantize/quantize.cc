@@ -35,9 +35,12 @@ Status CheckOptions(const QuantizeOptions& options) {
     return Error(ErrorCode::kInvalidArgument, "activations: ", options.activation_bits,
                  " bits, expected 2..8");
   }
-  if (options.target_bytes > 0 && options.rounding == Rounding::kNearest) {
-    return Error(ErrorCode::kInvalidArgument,
-                 "a target size needs rounding gptq or sequential: nearest measures no inputs");
+  MPQ_RETURN_IF_ERROR(CheckPtilmpqOptions(options.method_options.ptilmpq));
+  if ((options.target_bytes > 0 || options.curve_points > 0) &&
+      options.rounding == Rounding::kNearest) {
+    return Error(
+        ErrorCode::kInvalidArgument,
+        "a target size or curve needs rounding gptq or sequential: nearest measures no inputs");
   }
   return Status();
 }
@@ -77,6 +80,12 @@ void AddProvenance(const QuantizeOptions& options, uint32_t num_images, Provenan
   if (options.distillation.epochs > 0) {
     settings += Message(" distill-epochs=", options.distillation.epochs);
   }
+  if (options.method == "ptilmpq") {
+    const PtilmpqOptions& ptilmpq = options.method_options.ptilmpq;
+    settings += Message(" alpha=", ptilmpq.alpha, " alpha-mode=", AlphaModeName(ptilmpq.mode),
+                        " low-bits=", ptilmpq.low_bits, " high-bits=", ptilmpq.high_bits,
+                        " data-free=", static_cast<int>(ptilmpq.data_free));
+  }
   provenance.emplace_back("method", options.method);
   provenance.emplace_back("settings", settings);
   provenance.emplace_back("calibration", Message(num_images, " images"));
@@ -85,28 +94,44 @@ void AddProvenance(const QuantizeOptions& options, uint32_t num_images, Provenan
   provenance.emplace_back("float backend", backend.starts_with("ref") ? "ref" : backend);
 }
 
-// Bits, level sets, scales and rounding, all but what depends on other layers' rounding. Returns
-// the layers' sensitivity, where it was measured.
-Result<std::vector<SensitivityObservation>> DecideWeights(
-    const ModelData& model, const CalibrationImages& images, const Calibration& calibration,
-    std::span<const InputMoments> moments, const Method& method, const QuantizeOptions& options,
-    const Progress& progress, Decisions& decisions) {
+// What allocating bits has measured on the way; empty where it was not asked for.
+struct AllocationFindings {
   std::vector<SensitivityObservation> sensitivity;
-  const MethodInput input{model.graph,        decisions.equalization, &calibration,    moments,
-                          options.bit_widths, options.seed,           options.threads, progress};
-  if (options.target_bytes > 0) {
+  std::vector<ParetoPoint> curve;
+};
+
+// Bits, level sets, scales and rounding, all but what depends on other layers' rounding.
+Result<AllocationFindings> DecideWeights(const ModelData& model, const CalibrationImages& images,
+                                         const Calibration& calibration,
+                                         std::span<const InputMoments> moments,
+                                         const Method& method, const QuantizeOptions& options,
+                                         const Progress& progress, Decisions& decisions) {
+  AllocationFindings findings;
+  const MethodInput input{
+      model.graph,  decisions.equalization, &calibration, moments, options.bit_widths,
+      options.seed, options.threads,        progress,     &model,  &images,
+      &decisions,   options.target_bytes};
+  if (options.curve_points > 0 || (options.target_bytes > 0 && !method.chooses_bits())) {
     MPQ_ASSIGN_OR_RETURN(
-        std::vector<LayerSensitivity> table,
+        const std::vector<LayerSensitivity> table,
         MeasureSensitivity(model, images, method, input, decisions, kAllocatedWidths));
-    sensitivity = Observe(model.graph, table);
-    MPQ_RETURN_IF_ERROR(AllocateToSize(model, std::move(table), options.target_bytes, decisions));
-    return sensitivity;
+    findings.sensitivity = Observe(model.graph, table);
+    const Allocator allocator(model, table);
+    if (options.curve_points > 0) {
+      MPQ_ASSIGN_OR_RETURN(findings.curve,
+                           allocator.Curve(images, calibration.logits, options.curve_points,
+                                           options.threads, progress, decisions));
+    }
+    if (options.target_bytes > 0 && !method.chooses_bits()) {
+      MPQ_RETURN_IF_ERROR(allocator.ToSize(options.target_bytes, decisions));
+      return findings;
+    }
   }
   MPQ_ASSIGN_OR_RETURN(decisions.layers, method.Decide(input));
-  if (options.rounding == Rounding::kNearest) return sensitivity;
+  if (options.rounding == Rounding::kNearest) return findings;
   MPQ_RETURN_IF_ERROR(RoundLayers(model.graph, decisions.equalization, moments, options.threads,
                                   progress, decisions.layers));
-  return sensitivity;
+  return findings;
 }
 
 }  // namespace
@@ -143,7 +168,8 @@ void PrepareIntegerModel(ModelData& model) {
 Result<Quantized> Quantize(ModelData float_model, const CalibrationImages& images,
                            const QuantizeOptions& options, const Progress& progress) {
   MPQ_RETURN_IF_ERROR(CheckOptions(options));
-  MPQ_ASSIGN_OR_RETURN(const std::unique_ptr<Method> method, MakeMethod(options.method));
+  MPQ_ASSIGN_OR_RETURN(const std::unique_ptr<Method> method,
+                       MakeMethod(options.method, options.method_options));
   PrepareIntegerModel(float_model);
   const Graph& graph = float_model.graph;
   MPQ_RETURN_IF_ERROR(CheckImages(images, graph));
@@ -165,7 +191,7 @@ Result<Quantized> Quantize(ModelData float_model, const CalibrationImages& image
                                                       decisions.equalization, options.seed,
                                                       options.threads, progress));
   }
-  MPQ_ASSIGN_OR_RETURN(std::vector<SensitivityObservation> sensitivity,
+  MPQ_ASSIGN_OR_RETURN(AllocationFindings findings,
                        DecideWeights(float_model, images, calibration, moments, *method, options,
                                      progress, decisions));
   moments = {};
@@ -186,7 +212,8 @@ Result<Quantized> Quantize(ModelData float_model, const CalibrationImages& image
   MPQ_ASSIGN_OR_RETURN(LoweredModel lowered, LowerModel(float_model, decisions));
   MPQ_ASSIGN_OR_RETURN(result.observations,
                        Observe(graph, calibration, decisions, lowered.tensors));
-  result.observations.sensitivity = std::move(sensitivity);
+  result.observations.sensitivity = std::move(findings.sensitivity);
+  result.curve = std::move(findings.curve);
   result.model = std::move(lowered.data);
   MPQ_ASSIGN_OR_RETURN(result.size, MeasureSize(result.model));
   MPQ_ASSIGN_OR_RETURN(const Model model, Model::FromData(result.model));
@@ -199,7 +226,8 @@ Result<Quantized> Quantize(ModelData float_model, const CalibrationImages& image
 Result<Quantized> QuantizeDry(ModelData float_model, const QuantizeOptions& options,
                               uint32_t num_images) {
   MPQ_RETURN_IF_ERROR(CheckOptions(options));
-  MPQ_ASSIGN_OR_RETURN(const std::unique_ptr<Method> method, MakeMethod(options.method));
+  MPQ_ASSIGN_OR_RETURN(const std::unique_ptr<Method> method,
+                       MakeMethod(options.method, options.method_options));
   PrepareIntegerModel(float_model);
   const Graph& graph = float_model.graph;
   Decisions decisions;

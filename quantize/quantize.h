@@ -11,10 +11,12 @@
 #include "format/model_data.h"
 #include "mpq/status.h"
 #include "quantize/activation_range.h"
+#include "quantize/allocation/allocation.h"
 #include "quantize/bit_widths.h"
 #include "quantize/distillation/distillation.h"
 #include "quantize/images.h"
 #include "quantize/integer_run.h"
+#include "quantize/method.h"
 #include "quantize/observations.h"
 #include "quantize/progress.h"
 
@@ -32,10 +34,13 @@ Result<Rounding> ParseRounding(std::string_view name);
 
 struct QuantizeOptions {
   std::string method = "uniform";
+  MethodOptions method_options;
   BitWidths bit_widths;
   // Of the whole file: chooses the bits of all layers that `bit_widths` does not name, so that it
   // has at most so many bytes (allocation/allocation.h). 0: bits are as `bit_widths` says.
   uint64_t target_bytes = 0;
+  // Models to measure on the curve of accuracy against size; 0: none (Quantized::curve).
+  uint32_t curve_points = 0;
   int activation_bits = 8;  // 2..8
   Rounding rounding = Rounding::kSequential;
   RangeMethod range_method = RangeMethod::kSquaredError;
@@ -73,6 +78,7 @@ struct Quantized {
   Agreement agreement;         // with the float model, on the calibration images; none in a dry run
   uint32_t num_equalized = 0;  // tensors
   Observations observations;   // none in a dry run
+  std::vector<ParetoPoint> curve;
 };
 
 // `float_model`: as imported. Deterministic for the same images, options and float backend,

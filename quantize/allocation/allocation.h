@@ -4,22 +4,60 @@
 #define MPQ_QUANTIZE_ALLOCATION_ALLOCATION_H_
 
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <vector>
 
 #include "format/model_data.h"
 #include "mpq/status.h"
+#include "quantize/allocation/knapsack.h"
 #include "quantize/allocation/sensitivity.h"
+#include "quantize/integer_run.h"
+#include "quantize/progress.h"
 
 namespace mpq {
 
 // Widths that layers may get; 7 bits seldom pays.
 inline constexpr int kAllocatedWidths[] = {2, 3, 4, 5, 6, 8};
 
-// Chooses an option of every layer such that the file has at most `target_bytes`, and puts them
-// into `decisions`. Fails if even the narrowest layers make a larger file; the message says how
-// large.
-Status AllocateToSize(const ModelData& float_model, std::vector<LayerSensitivity> table,
-                      uint64_t target_bytes, Decisions& decisions);
+// One point of the curve of accuracy against size.
+struct ParetoPoint {
+  std::vector<int> bits;  // of every layer of the table
+  uint64_t file_bytes = 0;
+  double predicted_kl = 0;  // the sum of the layers' losses
+  Agreement agreement;      // measured, on the calibration images
+};
+
+// `table`, from MeasureSensitivity, and the model must outlive it.
+class Allocator {
+ public:
+  Allocator(const ModelData& float_model, std::span<const LayerSensitivity> table);
+
+  // Chooses an option of every layer such that the file has at most `target_bytes`, and puts them
+  // into `decisions`. Fails if even the narrowest layers make a larger file; the message says how
+  // large.
+  Status ToSize(uint64_t target_bytes, Decisions& decisions) const;
+
+  // The best models from the smallest to the largest, at equal steps of size: as rounded for the
+  // table, so without what sequential rounding and distillation add to a single model.
+  // `float_logits`: of the images.
+  Result<std::vector<ParetoPoint>> Curve(const CalibrationImages& images,
+                                         std::span<const float> float_logits, uint32_t points,
+                                         uint32_t threads, const Progress& progress,
+                                         Decisions decisions) const;
+
+ private:
+  // The best choices with at most so many bytes of codes, put into `decisions`.
+  std::vector<uint32_t> Take(uint64_t code_bytes, Decisions& decisions) const;
+
+  const ModelData& float_model_;
+  std::span<const LayerSensitivity> table_;
+  std::optional<Knapsack> knapsack_;
+  uint64_t most_code_bytes_ = 0;
+};
+
+// Of the file that the decisions make.
+Result<uint64_t> FileBytes(const ModelData& float_model, const Decisions& decisions);
 
 }  // namespace mpq
 

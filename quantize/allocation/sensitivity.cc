@@ -63,12 +63,6 @@ Result<std::vector<LayerDecision>> LayersAt(const Method& method, const MethodIn
   return std::move(decisions.layers);
 }
 
-BitWidths WithWeights(const BitWidths& widths, int bits) {
-  BitWidths result = widths;
-  result.weights = bits;
-  return result;
-}
-
 // Measures how much the output changes when single layers do.
 class Probe {
  public:

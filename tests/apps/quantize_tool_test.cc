@@ -206,6 +206,31 @@ TEST_CASE("the same bytes for any number of threads") {
   }
 }
 
+TEST_CASE("effort sets what other options may still change") {
+  const QuantizeTool tool;
+  const Json fast = tool.Quantize("fast.mpq", "--effort fast");
+  CHECK(fast["recipe"]["rounding"] == "gptq");
+  CHECK(fast["recipe"]["images"] == 256);
+  const Json best = tool.Quantize("best.mpq", "--distill-epochs 1 --effort best --images 6");
+  CHECK(best["recipe"]["rounding"] == "sequential");
+  CHECK(best["recipe"]["distill_epochs"] == 1);
+  CHECK(best["calibration"]["images"] == 6);
+  tool.CheckError(2, tool.Calibration() + "--effort some", {"--effort", "some", "fast"});
+}
+
+TEST_CASE("a curve goes from small to large, and names all layers") {
+  const QuantizeTool tool;
+  tool.Quantize("m.mpq", "--pareto " + tool.path("curve.json"));
+  const Json points = Json::parse(ReadBytes(tool.path("curve.json")))["points"];
+  REQUIRE(points.size() == 16);
+  for (size_t i = 0; i < points.size(); ++i) {
+    CHECK(points[i]["bits"].size() == 4);
+    if (i == 0) continue;
+    CHECK(points[i]["bytes"] >= points[i - 1]["bytes"]);
+    CHECK(points[i]["predicted_kl"] <= points[i - 1]["predicted_kl"]);
+  }
+}
+
 TEST_CASE("a recipe makes the same file again") {
   const QuantizeTool tool;
   tool.Quantize("a.mpq",

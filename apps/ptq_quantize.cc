@@ -159,12 +159,15 @@ Status LeaveOutUnreadable(const std::vector<Status>& loaded, CalibrationImages& 
 Result<uint64_t> CheckMemory(const Arguments& arguments, const Graph& graph, uint32_t num_images) {
   const QuantizeOptions& options = arguments.recipe.quantize;
   uint64_t work = EstimateCalibrationBytes(graph, num_images, options.threads);
+  if (options.rounding != Rounding::kNearest) {
+    work = std::max(work, EstimateRoundingBytes(graph, num_images, options.threads));
+  }
   if (options.distillation.epochs > 0) {
     work = std::max(work, EstimateDistillationBytes(graph, num_images, options.threads));
   }
   const uint64_t estimate = ResidentMemory() + work;
   if (arguments.memory_limit == 0 || estimate <= arguments.memory_limit) return estimate;
-  return Error(ErrorCode::kLimitExceeded, "--memory-limit: calibration on ", num_images,
+  return Error(ErrorCode::kLimitExceeded, "--memory-limit: quantising with ", num_images,
                " images with ", arguments.recipe.quantize.threads, " threads takes about ",
                estimate, " bytes, the limit is ", arguments.memory_limit);
 }
@@ -348,7 +351,7 @@ void Print(const Arguments& arguments, const Outcome& outcome) {
   if (!arguments.dry_run) {
     fmt::print("digest      {}\n", outcome.digest);
   } else if (!arguments.float_model) {
-    fmt::print("calibrating would take about {:.0f} MB\n",
+    fmt::print("quantising would take about {:.0f} MB\n",
                static_cast<double>(outcome.calibration_memory) / 1e6);
   }
 }

@@ -5,6 +5,8 @@
 #include "quantize/calibration.h"
 #include "quantize/distillation/distillation.h"
 #include "quantize/passes/graph_view.h"
+#include "quantize/rounding/input_moments.h"
+#include "quantize/rounding/sequential.h"
 
 namespace mpq {
 
@@ -51,6 +53,25 @@ uint64_t EstimateCalibrationBytes(const Graph& graph, uint32_t num_images, uint3
   const uint64_t executors = std::clamp(threads, 1u, kCalibrationParts);
   return kBackendBytes + num_images * (image + 2 * logits) + executors * ExecutorBytes(graph) +
          kCalibrationParts * StatisticsBytes(graph);
+}
+
+uint64_t EstimateRoundingBytes(const Graph& graph, uint32_t num_images, uint32_t threads) {
+  // While a layer is rounded: its damped covariance, reordered, its factor; its weights, their
+  // errors and the products of both.
+  constexpr uint64_t kCopiesOfCovariance = 4;
+  constexpr uint64_t kCopiesOfWeights = 6;
+  uint64_t scratch = 0;
+  for (const Node& node : graph.nodes) {
+    if (!IsConvolution(node) || node.kind == OpKind::kDepthwiseConv) continue;
+    const Weights& weights = graph.weights[node.weights];
+    const uint64_t row = weights.values.size() / weights.out_channels;
+    scratch = std::max(scratch, sizeof(float) * (kCopiesOfCovariance * row * row +
+                                                 kCopiesOfWeights * weights.values.size()));
+  }
+  const uint64_t stage = EstimateSequentialBytes(graph, num_images);
+  const uint64_t moments = EstimateMomentBytes(graph, num_images);
+  return kBackendBytes + num_images * NumValues(graph.tensors[graph.input]) +
+         std::max(threads, 1u) * (ExecutorBytes(graph) + scratch) + std::max(moments, stage);
 }
 
 uint64_t EstimateDistillationBytes(const Graph& graph, uint32_t num_images, uint32_t threads) {

@@ -398,4 +398,27 @@ Status RoundSequentially(const ModelData& float_model, const CalibrationImages& 
   return Status();
 }
 
+uint64_t EstimateSequentialBytes(const Graph& graph, uint32_t num_images) {
+  std::vector<uint64_t> layers;
+  for (const Node& node : graph.nodes) {
+    if (!IsConvolution(node)) continue;
+    const PatchSampler sampler(graph, node, std::max(num_images, 1u));
+    const uint64_t covariance = uint64_t{sampler.groups()} * sampler.size() * sampler.size();
+    const uint64_t weights = graph.weights[node.weights].values.size();
+    // Two halves and their sum, and the system that is solved; both kinds of inputs.
+    layers.push_back(sizeof(float) *
+                     (3 * (covariance + weights) + 2 * uint64_t{sampler.size()} * sampler.size() +
+                      3 * weights + 2 * kImagesAtOnce * sampler.values()));
+  }
+  uint64_t most = 0;
+  for (size_t first = 0; first < layers.size(); first += kLayersAtOnce) {
+    uint64_t stage = 0;
+    for (size_t i = first; i < std::min<size_t>(first + kLayersAtOnce, layers.size()); ++i) {
+      stage += layers[i];
+    }
+    most = std::max(most, stage);
+  }
+  return most;
+}
+
 }  // namespace mpq

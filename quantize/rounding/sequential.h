@@ -7,6 +7,7 @@
 
 #include <cstdint>
 
+#include "format/graph.h"
 #include "format/model_data.h"
 #include "mpq/status.h"
 #include "quantize/decisions.h"
@@ -33,6 +34,9 @@ inline constexpr uint32_t kMinSequentialImages = 32;
 Status RoundSequentially(const ModelData& float_model, const CalibrationImages& images,
                          uint64_t seed, uint32_t threads, const Progress& progress,
                          Decisions& decisions);
+
+// Bytes that the sums and samples of one stage take.
+uint64_t EstimateSequentialBytes(const Graph& graph, uint32_t num_images);
 
 }  // namespace mpq
 

@@ -193,8 +193,11 @@ TEST_CASE("pools") {
     window.ceil_mode = round % 4 == 0;
     const Graph graph = b.Finish(b.Pool(kind, b.input(), window, round % 3 == 1));
     CAPTURE(round);
-    CHECK(GradientCheck(graph, 2, round).Run(20) <
-          (kind == OpKind::kMaxPool ? kPiecewiseLinear : kLinear));
+    // A short step for the largest: two inputs that change places within it spoil the difference.
+    // What it copies is exact, so a short step loses nothing.
+    const bool largest = kind == OpKind::kMaxPool;
+    CHECK(GradientCheck(graph, 2, round).Run(20, largest ? 1.0f / 8192 : 1.0f / 256) <
+          (largest ? kPiecewiseLinear : kLinear));
   }
 }
 

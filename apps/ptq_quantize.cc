@@ -458,9 +458,10 @@ void AddOptions(CLI::App& app, Arguments& a) {
   app.add_option("--distill-epochs", q.distillation.epochs,
                  "epochs of training against the float model's logits; 0: none")
       ->capture_default_str();
-  app.add_option("--checkpoint", q.distillation.checkpoint,
-                 "file from which interrupted training goes on")
-      ->needs("--distill-epochs");
+  app.add_option("--cache", q.cache,
+                 "folder that keeps what long stages find: an interrupted run goes on from there, "
+                 "another target size begins there")
+      ->type_name("FOLDER");
   app.add_option("--seed", q.seed, "chooses the calibration images")->capture_default_str();
   AddThreadsOption(app, q.threads);
   AddMemoryLimitOption(app, a.memory_limit)->description("refuse to calibrate with more, e.g. 2GB");

@@ -12,8 +12,8 @@ namespace mpq {
 // keeps every tensor and its own copy of the weights; the statistics of every part of the images.
 uint64_t EstimateCalibrationBytes(const Graph& graph, uint32_t num_images, uint32_t threads);
 
-// The same for second-order and sequential rounding, which hold moments of the layers' inputs: of all
-// layers, then of some at a time.
+// The same for second-order and sequential rounding, which hold moments of the layers' inputs: of
+// all layers, then of some at a time.
 uint64_t EstimateRoundingBytes(const Graph& graph, uint32_t num_images, uint32_t threads);
 
 // The same for distillation, which needs more: a gradient of the weights for every part of a batch,

@@ -15,6 +15,7 @@
 #include "format/model_data.h"
 #include "mpq/status.h"
 #include "quantize/bit_widths.h"
+#include "quantize/cache/stage_cache.h"
 #include "quantize/calibration.h"
 #include "quantize/decisions.h"
 #include "quantize/images.h"
@@ -40,6 +41,7 @@ struct MethodInput {
   const CalibrationImages* images = nullptr;
   const Decisions* decisions = nullptr;  // equalisation and activations; no layers yet
   uint64_t target_bytes = 0;             // of the file, for methods that choose bits; 0: none
+  const StageCache* cache = nullptr;     // of what MeasureSensitivity finds
 };
 
 // What single methods can be told.

@@ -10,6 +10,7 @@
 #include "quantize/activations.h"
 #include "quantize/allocation/allocation.h"
 #include "quantize/bias_correction.h"
+#include "quantize/cache/stage_cache.h"
 #include "quantize/calibration.h"
 #include "quantize/logit_gain.h"
 #include "quantize/lower.h"
@@ -105,12 +106,13 @@ Result<AllocationFindings> DecideWeights(const ModelData& model, const Calibrati
                                          const Calibration& calibration,
                                          std::span<const InputMoments> moments,
                                          const Method& method, const QuantizeOptions& options,
-                                         const Progress& progress, Decisions& decisions) {
+                                         const StageCache& cache, const Progress& progress,
+                                         Decisions& decisions) {
   AllocationFindings findings;
   const MethodInput input{
       model.graph,  decisions.equalization, &calibration, moments, options.bit_widths,
       options.seed, options.threads,        progress,     &model,  &images,
-      &decisions,   options.target_bytes};
+      &decisions,   options.target_bytes,   &cache};
   if (options.curve_points > 0 || (options.target_bytes > 0 && !method.chooses_bits())) {
     MPQ_ASSIGN_OR_RETURN(
         const std::vector<LayerSensitivity> table,
@@ -176,6 +178,7 @@ Result<Quantized> Quantize(ModelData float_model, const CalibrationImages& image
   MPQ_RETURN_IF_ERROR(ResolveBitWidths(graph, options.bit_widths).status());
 
   AddProvenance(options, images.count, float_model.provenance);
+  const StageCache cache(options.cache);
   Decisions decisions;
   MPQ_ASSIGN_OR_RETURN(decisions.equalization,
                        DecideEqualization(float_model, images, options, progress));
@@ -193,18 +196,18 @@ Result<Quantized> Quantize(ModelData float_model, const CalibrationImages& image
   }
   MPQ_ASSIGN_OR_RETURN(AllocationFindings findings,
                        DecideWeights(float_model, images, calibration, moments, *method, options,
-                                     progress, decisions));
+                                     cache, progress, decisions));
   moments = {};
   MPQ_RETURN_IF_ERROR(CorrectBiasForWeights(graph, calibration, decisions));
   if (options.rounding == Rounding::kSequential && images.count >= kMinSequentialImages) {
-    MPQ_RETURN_IF_ERROR(
-        RoundSequentially(float_model, images, options.seed, options.threads, progress, decisions));
+    MPQ_RETURN_IF_ERROR(RoundSequentially(float_model, images, options.seed, options.threads, cache,
+                                          progress, decisions));
     MPQ_RETURN_IF_ERROR(FitLogitGain(float_model, images, calibration.logits, options.threads,
                                      progress, decisions));
   }
   if (options.distillation.epochs > 0) {
     MPQ_RETURN_IF_ERROR(Distill(float_model, images, options.distillation, options.seed,
-                                options.threads, progress, decisions));
+                                options.threads, cache, progress, decisions));
   }
 
   Quantized result;

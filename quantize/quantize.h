@@ -49,6 +49,7 @@ struct QuantizeOptions {
   // gains a little KL at 4-bit weights. So it is asked for.
   bool equalize = false;
   DistillationOptions distillation;  // no epochs: none
+  std::string cache;                 // folder of what long stages find (StageCache); empty: none
   uint64_t seed = 1;
   uint32_t threads = 1;
 };

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <utility>
 
-#include "quantize/allocation/knapsack.h"
 #include "mpq/model.h"
+#include "quantize/allocation/knapsack.h"
 #include "quantize/lower.h"
 #include "quantize/quantize.h"
 

@@ -2,10 +2,14 @@
 
 #include <Eigen/Core>
 #include <algorithm>
+#include <numeric>
+#include <optional>
 #include <utility>
 
 #include "mpq/model.h"
 #include "quantize/bias_correction.h"
+#include "quantize/cache/fingerprint.h"
+#include "quantize/cache/layer_bytes.h"
 #include "quantize/integer_run.h"
 #include "quantize/lower.h"
 #include "quantize/parallel.h"
@@ -118,7 +122,7 @@ Status AddOptions(const MethodInput& input, int bits, std::span<const uint8_t> n
                              LayerLevels(input.graph, node, option.layer));
         option.errors = OutputErrors(input.graph, node, input.equalization,
                                      input.moments[entry.node], option.layer, levels);
-        for (const double error : option.errors) option.error += error;
+        option.error = std::accumulate(option.errors.begin(), option.errors.end(), 0.0);
         entry.options.push_back(std::move(option));
         return Status();
       });
@@ -131,11 +135,63 @@ const WidthOption& Nearest(const LayerSensitivity& entry, int bits) {
                            });
 }
 
-}  // namespace
+Result<uint64_t> TableFingerprint(const ModelData& float_model, const CalibrationImages& images,
+                                  const Method& method, const MethodInput& input,
+                                  const Decisions& decisions, std::span<const int> widths) {
+  MPQ_ASSIGN_OR_RETURN(Fingerprint fingerprint,
+                       Fingerprint::Create(float_model, images, input.seed, decisions));
+  fingerprint.Add(method.name());
+  for (const int bits : widths) {
+    MPQ_ASSIGN_OR_RETURN(const std::vector<uint8_t> node_bits,
+                         ResolveBitWidths(input.graph, WithWeights(input.bit_widths, bits)));
+    fingerprint.Add(node_bits);
+  }
+  return fingerprint.value();
+}
 
-Result<std::vector<LayerSensitivity>> MeasureSensitivity(
-    const ModelData& float_model, const CalibrationImages& images, const Method& method,
-    const MethodInput& input, const Decisions& decisions, std::span<const int> widths) {
+std::vector<uint8_t> TableBytes(std::span<const LayerSensitivity> table) {
+  ByteWriter writer;
+  writer.U32(static_cast<uint32_t>(table.size()));
+  for (const LayerSensitivity& entry : table) {
+    writer.U32(entry.node);
+    WriteDoubles({&entry.importance, 1}, writer);
+    writer.U32(static_cast<uint32_t>(entry.options.size()));
+    for (const WidthOption& option : entry.options) {
+      writer.S32(option.bits);
+      WriteLayer(option.layer, writer);
+      WriteDoubles(option.errors, writer);
+    }
+  }
+  return writer.Take();
+}
+
+Result<std::vector<LayerSensitivity>> ReadTable(std::span<const uint8_t> bytes) {
+  ByteReader reader(bytes, "sensitivity table", 0);
+  std::vector<LayerSensitivity> table;
+  const uint32_t layers = reader.U32("layers");
+  for (uint32_t i = 0; i < layers && reader.ok(); ++i) {
+    LayerSensitivity& entry = table.emplace_back();
+    entry.node = reader.U32("node");
+    const std::vector<double> importance = ReadDoubles(reader);
+    if (importance.size() == 1) entry.importance = importance[0];
+    const uint32_t options = reader.U32("options");
+    for (uint32_t j = 0; j < options && reader.ok(); ++j) {
+      WidthOption& option = entry.options.emplace_back();
+      option.bits = reader.S32("bits");
+      option.layer = ReadLayer(reader);
+      option.errors = ReadDoubles(reader);
+      option.error = std::accumulate(option.errors.begin(), option.errors.end(), 0.0);
+    }
+  }
+  reader.End();
+  MPQ_RETURN_IF_ERROR(reader.status());
+  return table;
+}
+
+Result<std::vector<LayerSensitivity>> Measure(const ModelData& float_model,
+                                              const CalibrationImages& images, const Method& method,
+                                              const MethodInput& input, const Decisions& decisions,
+                                              std::span<const int> widths) {
   std::vector<LayerSensitivity> table;
   for (uint32_t n = 0; n < input.graph.nodes.size(); ++n) {
     if (IsConvolution(input.graph.nodes[n])) table.push_back({n, 0, {}});
@@ -161,6 +217,26 @@ Result<std::vector<LayerSensitivity>> MeasureSensitivity(
     }
     stage.Step();
   }
+  return table;
+}
+
+}  // namespace
+
+Result<std::vector<LayerSensitivity>> MeasureSensitivity(
+    const ModelData& float_model, const CalibrationImages& images, const Method& method,
+    const MethodInput& input, const Decisions& decisions, std::span<const int> widths) {
+  if (input.cache == nullptr || !input.cache->enabled()) {
+    return Measure(float_model, images, method, input, decisions, widths);
+  }
+  constexpr const char* kStage = "sensitivity";
+  MPQ_ASSIGN_OR_RETURN(const uint64_t fingerprint,
+                       TableFingerprint(float_model, images, method, input, decisions, widths));
+  MPQ_ASSIGN_OR_RETURN(const std::optional<std::vector<uint8_t>> found,
+                       input.cache->Load(kStage, fingerprint));
+  if (found.has_value()) return ReadTable(*found);
+  MPQ_ASSIGN_OR_RETURN(std::vector<LayerSensitivity> table,
+                       Measure(float_model, images, method, input, decisions, widths));
+  MPQ_RETURN_IF_ERROR(input.cache->Save(kStage, fingerprint, TableBytes(table)));
   return table;
 }
 

@@ -40,7 +40,7 @@ inline constexpr uint32_t kProbeImages = 128;
 // One entry per convolution, with the widths in `widths` (those at least kProbeBits and 8 among
 // them); a layer whose width the user fixed (BitWidths' layers, first, last) has that one only.
 // `input.moments` must be there: rounding is RoundLayers. `decisions`: activations and
-// equalisation.
+// equalisation. With `input.cache` the table is kept for other target sizes and for --pareto.
 Result<std::vector<LayerSensitivity>> MeasureSensitivity(
     const ModelData& float_model, const CalibrationImages& images, const Method& method,
     const MethodInput& input, const Decisions& decisions, std::span<const int> widths);

@@ -5,14 +5,15 @@
 #include <cmath>
 #include <numbers>
 #include <numeric>
+#include <optional>
 #include <random>
 
 #include "format/byte_reader.h"
 #include "format/byte_writer.h"
 #include "format/checksum.h"
 #include "format/message.h"
+#include "quantize/cache/fingerprint.h"
 #include "quantize/distillation/augmentation.h"
-#include "quantize/distillation/checkpoint_file.h"
 #include "quantize/distillation/divergence.h"
 #include "quantize/parallel.h"
 #include "quantize/passes/graph_view.h"
@@ -22,8 +23,8 @@ namespace mpq {
 
 namespace {
 
+constexpr std::chrono::seconds kSaveInterval(60);
 constexpr uint32_t kStateMagic = 0x3144504d;  // "MPD1"
-constexpr std::chrono::seconds kCheckpointInterval(60);
 
 // The scale of a code; of the logits, what it would be if they had 8 bits.
 float ResultStep(const Graph& graph, const Node& node, const Decisions& decisions) {
@@ -38,39 +39,17 @@ float RateFactor(uint32_t step, uint32_t num_steps) {
   return static_cast<float>(std::min(done / kWarmUp, 1.0) * cosine);
 }
 
-template <typename T>
-std::span<const uint8_t> BytesOf(const std::vector<T>& values) {
-  return {reinterpret_cast<const uint8_t*>(values.data()), values.size() * sizeof(T)};
-}
-
-// A number that changes with everything the result depends on.
-uint64_t Fingerprint(const ModelData& model, const CalibrationImages& images,
-                     const DistillationOptions& options, uint64_t seed,
-                     const Decisions& decisions) {
-  ByteWriter writer;
-  writer.U64(seed);
-  writer.U32(options.epochs);
-  for (const float rate :
+Result<uint64_t> RunFingerprint(const ModelData& model, const CalibrationImages& images,
+                                const DistillationOptions& options, uint64_t seed,
+                                const Decisions& decisions) {
+  MPQ_ASSIGN_OR_RETURN(Fingerprint fingerprint,
+                       Fingerprint::Create(model, images, seed, decisions));
+  fingerprint.Add(uint64_t{options.epochs});
+  for (const float setting :
        {options.rates.weights, options.rates.scales, options.rates.bias, options.temperature}) {
-    writer.F32(rate);
+    fingerprint.Add(setting);
   }
-  writer.U64(Checksum(images.pixels));
-  writer.Text(FloatBackendDescription() + FloatIsaName());
-  for (const Weights& weights : model.graph.weights) {
-    writer.U64(Checksum(BytesOf(weights.values.ToVector())));
-  }
-  for (const ActivationDecision& activation : decisions.activations) {
-    writer.F32(activation.scale);
-    writer.S32(activation.zero_point);
-    writer.U8(activation.bits);
-  }
-  for (const LayerDecision& layer : decisions.layers) {
-    writer.U64(Checksum(layer.codes));
-    writer.U64(Checksum(layer.block_bits));
-    writer.U64(Checksum(BytesOf(layer.scales)));
-    writer.U64(Checksum(BytesOf(layer.bias)));
-  }
-  return Checksum(writer.span());
+  return fingerprint.value();
 }
 
 }  // namespace
@@ -132,7 +111,7 @@ Status Distillation::Prepare(const Decisions& decisions) {
   // in another epoch's order.
   steps_per_epoch_ = std::max(images_.count / kBatchImages, 1u);
   num_steps_ = options_.epochs * steps_per_epoch_;
-  fingerprint_ = Fingerprint(model_, images_, options_, seed_, decisions);
+  MPQ_ASSIGN_OR_RETURN(fingerprint_, RunFingerprint(model_, images_, options_, seed_, decisions));
   MPQ_ASSIGN_OR_RETURN(
       network_, TrainingNetwork::Create(graph, kPartImages, RoundedTensors(graph, decisions)));
   layers_.resize(graph.nodes.size());
@@ -235,7 +214,6 @@ std::vector<uint8_t> Distillation::SaveState() {
   writer.U64(fingerprint_);
   writer.U32(step_);
   for (LatentLayer& layer : layers_) {
-    // In this machine's byte order: other machines have other fingerprints or the same order.
     layer.ForEachState([&](const std::vector<float>& state) { writer.Bytes(BytesOf(state)); });
   }
   writer.U64(Checksum(writer.span()));
@@ -249,18 +227,18 @@ Status Distillation::RestoreState(std::span<const uint8_t> state) {
     return low | uint64_t{reader.U32(what)} << 32;
   };
   const size_t contents = state.size() - std::min(state.size(), kChecksumBytes);
-  ByteReader reader(state.first(contents), "checkpoint", 0);
+  ByteReader reader(state.first(contents), "training state", 0);
   const uint32_t magic = reader.U32("magic");
   const uint64_t fingerprint = read_u64(reader, "fingerprint");
   const uint32_t step = reader.U32("step");
   MPQ_RETURN_IF_ERROR(reader.status());
-  ByteReader end(state.subspan(contents), "checkpoint", contents);
+  ByteReader end(state.subspan(contents), "training state", contents);
   if (magic != kStateMagic || read_u64(end, "checksum") != Checksum(state.first(contents))) {
-    return Error(ErrorCode::kCorrupt, "not a checkpoint, or a damaged one");
+    return Error(ErrorCode::kCorrupt, "not a state of training, or a damaged one");
   }
   if (fingerprint != fingerprint_ || step > num_steps_) {
     return Error(ErrorCode::kInvalidArgument,
-                 "a checkpoint of another model, other images, other settings or another CPU");
+                 "a state of another model, other images, other settings or another CPU");
   }
   for (uint32_t n = 0; n < layers_.size(); ++n) {
     layers_[n].ForEachState([&](std::vector<float>& values) {
@@ -289,12 +267,15 @@ uint64_t Distillation::memory_bytes() const {
 
 Status Distill(const ModelData& float_model, const CalibrationImages& images,
                const DistillationOptions& options, uint64_t seed, uint32_t threads,
-               const Progress& progress, Decisions& decisions) {
+               const StageCache& cache, const Progress& progress, Decisions& decisions) {
+  constexpr const char* kStage = "distillation";
   MPQ_ASSIGN_OR_RETURN(
       const std::unique_ptr<Distillation> distillation,
       Distillation::Create(float_model, images, options, seed, threads, decisions));
-  const CheckpointFile file(options.checkpoint);
-  MPQ_RETURN_IF_ERROR(file.Restore(*distillation));
+  const uint64_t fingerprint = distillation->fingerprint();
+  MPQ_ASSIGN_OR_RETURN(const std::optional<std::vector<uint8_t>> state,
+                       cache.Load(kStage, fingerprint));
+  if (state.has_value()) MPQ_RETURN_IF_ERROR(distillation->RestoreState(*state));
   auto saved = std::chrono::steady_clock::now();
   if (progress) progress("distil", distillation->step(), distillation->num_steps());
   while (distillation->step() < distillation->num_steps()) {
@@ -302,10 +283,9 @@ Status Distill(const ModelData& float_model, const CalibrationImages& images,
     if (progress) progress("distil", distillation->step(), distillation->num_steps());
     const auto now = std::chrono::steady_clock::now();
     const bool last = distillation->step() == distillation->num_steps();
-    if (last || now - saved >= kCheckpointInterval) {
-      MPQ_RETURN_IF_ERROR(file.Save(*distillation));
-      saved = now;
-    }
+    if (!cache.enabled() || (!last && now - saved < kSaveInterval)) continue;
+    MPQ_RETURN_IF_ERROR(cache.Save(kStage, fingerprint, distillation->SaveState()));
+    saved = now;
   }
   distillation->Decide(decisions.layers);
   return Status();

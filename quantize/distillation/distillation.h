@@ -14,12 +14,12 @@
 #include <cstdint>
 #include <memory>
 #include <span>
-#include <string>
 #include <vector>
 
 #include "engine/core/float_executor.h"
 #include "format/model_data.h"
 #include "mpq/status.h"
+#include "quantize/cache/stage_cache.h"
 #include "quantize/decisions.h"
 #include "quantize/distillation/latent_layer.h"
 #include "quantize/gradient/training_network.h"
@@ -34,7 +34,6 @@ struct DistillationOptions {
   // as much shakes loose what GPTQ rounded well, a third learns as little.
   LearningRates rates{1e-3f, 1e-4f, 2e-3f};
   float temperature = 1;
-  std::string checkpoint;  // a file to continue from and to write to; empty: none
 };
 
 // How the integer model stores the tensors, for a TrainingNetwork. The logits, of 15 bits, stay
@@ -57,6 +56,8 @@ class Distillation {
                                                       const Decisions& decisions);
   ~Distillation();
 
+  // Of all that the result depends on but the number of threads.
+  uint64_t fingerprint() const { return fingerprint_; }
   uint32_t step() const { return step_; }
   uint32_t num_steps() const { return num_steps_; }
   // One batch; returns its loss. Only while step() < num_steps().
@@ -98,11 +99,11 @@ class Distillation {
   std::vector<uint32_t> order_;                   // of the images, this epoch
 };
 
-// All of it: epochs, progress with the time left, checkpoints each minute. `decisions.layers`
-// receive the result.
+// All of it: epochs, progress, the state kept in `cache` once a minute. `decisions.layers` receive
+// the result.
 Status Distill(const ModelData& float_model, const CalibrationImages& images,
                const DistillationOptions& options, uint64_t seed, uint32_t threads,
-               const Progress& progress, Decisions& decisions);
+               const StageCache& cache, const Progress& progress, Decisions& decisions);
 
 }  // namespace mpq
 

@@ -47,7 +47,7 @@ class LatentLayer {
   // Puts codes, scales and biases in place of the layer's.
   void Decide(LayerDecision& layer) const;
 
-  // Everything that training changes, for checkpoints: f(array) for each.
+  // Everything that training changes, for going on later: f(array) for each.
   template <typename F>
   void ForEachState(F f) {
     for (std::vector<float>* state : {&weights_, &scales_, &bias_}) f(*state);

@@ -18,7 +18,7 @@ class Adam {
   // Step t = 1, 2, ...; sizes are those of the constructor.
   void Step(uint32_t t, float rate, std::span<const float> gradient, std::span<float> parameters);
 
-  // The state, for checkpoints.
+  // The state, for going on later.
   std::vector<float>& mean() { return mean_; }
   std::vector<float>& square() { return square_; }
 

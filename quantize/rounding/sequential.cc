@@ -11,6 +11,8 @@
 #include "engine/core/float_executor.h"
 #include "mpq/model.h"
 #include "mpq/session.h"
+#include "quantize/cache/fingerprint.h"
+#include "quantize/cache/layer_bytes.h"
 #include "quantize/lower.h"
 #include "quantize/parallel.h"
 #include "quantize/passes/graph_view.h"
@@ -377,23 +379,72 @@ Status RoundStage(const ModelData& float_model, const CalibrationImages& images,
   });
 }
 
+// The cache's part of this: how many layers are done, and all layers.
+class SavedRounding {
+ public:
+  static Result<SavedRounding> Create(const ModelData& float_model, const CalibrationImages& images,
+                                      uint64_t seed, const StageCache& cache,
+                                      const Decisions& decisions) {
+    SavedRounding saved(cache);
+    if (!cache.enabled()) return saved;
+    MPQ_ASSIGN_OR_RETURN(const Fingerprint fingerprint,
+                         Fingerprint::Create(float_model, images, seed, decisions));
+    saved.fingerprint_ = fingerprint.value();
+    return saved;
+  }
+
+  // How many layers are done; replaces them.
+  Result<size_t> Restore(Decisions& decisions) const {
+    MPQ_ASSIGN_OR_RETURN(const std::optional<std::vector<uint8_t>> found,
+                         cache_->Load(kStage, fingerprint_));
+    if (!found.has_value()) return 0;
+    ByteReader reader(*found, "saved rounding", 0);
+    const size_t done = reader.U32("layers");
+    for (LayerDecision& layer : decisions.layers) layer = ReadLayer(reader);
+    reader.End();
+    MPQ_RETURN_IF_ERROR(reader.status());
+    return done;
+  }
+
+  Status Save(size_t done, const Decisions& decisions) const {
+    if (!cache_->enabled()) return Status();
+    ByteWriter writer;
+    writer.U32(static_cast<uint32_t>(done));
+    for (const LayerDecision& layer : decisions.layers) WriteLayer(layer, writer);
+    return cache_->Save(kStage, fingerprint_, writer.span());
+  }
+
+ private:
+  static constexpr const char* kStage = "sequential";
+
+  explicit SavedRounding(const StageCache& cache) : cache_(&cache) {}
+
+  const StageCache* cache_;
+  uint64_t fingerprint_ = 0;
+};
+
 }  // namespace
 
 Status RoundSequentially(const ModelData& float_model, const CalibrationImages& images,
-                         uint64_t seed, uint32_t threads, const Progress& progress,
-                         Decisions& decisions) {
+                         uint64_t seed, uint32_t threads, const StageCache& cache,
+                         const Progress& progress, Decisions& decisions) {
   std::vector<uint32_t> nodes;
   for (uint32_t n = 0; n < float_model.graph.nodes.size(); ++n) {
     if (IsConvolution(float_model.graph.nodes[n]) && !decisions.layers[n].shifted) {
       nodes.push_back(n);
     }
   }
-  ProgressStage stage(progress, "round in sequence", nodes.size());
-  for (size_t first = 0; first < nodes.size(); first += kLayersAtOnce) {
-    const size_t count = std::min<size_t>(kLayersAtOnce, nodes.size() - first);
-    MPQ_RETURN_IF_ERROR(RoundStage(float_model, images, std::span(nodes).subspan(first, count),
-                                   seed, threads, decisions));
+  MPQ_ASSIGN_OR_RETURN(const SavedRounding saved,
+                       SavedRounding::Create(float_model, images, seed, cache, decisions));
+  MPQ_ASSIGN_OR_RETURN(size_t done, saved.Restore(decisions));
+  ProgressStage stage(progress, "round in sequence", nodes.size() - done);
+  while (done < nodes.size()) {
+    const size_t count = std::min<size_t>(kLayersAtOnce, nodes.size() - done);
+    MPQ_RETURN_IF_ERROR(RoundStage(float_model, images, std::span(nodes).subspan(done, count), seed,
+                                   threads, decisions));
+    done += count;
     for (size_t i = 0; i < count; ++i) stage.Step();
+    MPQ_RETURN_IF_ERROR(saved.Save(done, decisions));
   }
   return Status();
 }

@@ -10,6 +10,7 @@
 #include "format/graph.h"
 #include "format/model_data.h"
 #include "mpq/status.h"
+#include "quantize/cache/stage_cache.h"
 #include "quantize/decisions.h"
 #include "quantize/images.h"
 #include "quantize/progress.h"
@@ -29,11 +30,12 @@ namespace mpq {
 // callers should leave rounding as it is.
 //
 // `float_model`: prepared; `decisions`: complete, as RoundLayers and bias correction leave them.
-// Deterministic for any number of threads.
+// Deterministic for any number of threads. `cache` keeps what is done after every few
+// layers.
 inline constexpr uint32_t kMinSequentialImages = 32;
 Status RoundSequentially(const ModelData& float_model, const CalibrationImages& images,
-                         uint64_t seed, uint32_t threads, const Progress& progress,
-                         Decisions& decisions);
+                         uint64_t seed, uint32_t threads, const StageCache& cache,
+                         const Progress& progress, Decisions& decisions);
 
 // Bytes that the sums and samples of one stage take.
 uint64_t EstimateSequentialBytes(const Graph& graph, uint32_t num_images);

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/apps/test_folder.h"
+#include "tests/test_folder.h"
 
 namespace mpq {
 namespace {

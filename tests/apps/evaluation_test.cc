@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "tests/apps/test_folder.h"
 #include "tests/format/sample_models.h"
+#include "tests/test_folder.h"
 
 namespace mpq {
 namespace {

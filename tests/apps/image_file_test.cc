@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "apps/image_container.h"
-#include "tests/apps/test_folder.h"
+#include "tests/test_folder.h"
 
 namespace mpq {
 namespace {

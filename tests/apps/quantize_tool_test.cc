@@ -13,8 +13,8 @@
 #include <string>
 #include <vector>
 
-#include "tests/apps/test_folder.h"
 #include "tests/import/onnx_builder.h"
+#include "tests/test_folder.h"
 
 namespace mpq {
 namespace {

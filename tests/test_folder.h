@@ -1,6 +1,6 @@
 // A folder of a test's own, removed afterwards, and files in it.
-#ifndef MPQ_TESTS_APPS_TEST_FOLDER_H_
-#define MPQ_TESTS_APPS_TEST_FOLDER_H_
+#ifndef MPQ_TESTS_TEST_FOLDER_H_
+#define MPQ_TESTS_TEST_FOLDER_H_
 
 #include <unistd.h>
 
@@ -50,4 +50,4 @@ inline std::string Ppm(int width, int height, uint8_t red, uint8_t green, uint8_
 
 }  // namespace mpq
 
-#endif  // MPQ_TESTS_APPS_TEST_FOLDER_H_
+#endif  // MPQ_TESTS_TEST_FOLDER_H_

@@ -160,7 +160,7 @@ Result<uint64_t> CheckMemory(const Arguments& arguments, const Graph& graph, uin
   const QuantizeOptions& options = arguments.recipe.quantize;
   uint64_t work = EstimateCalibrationBytes(graph, num_images, options.threads);
   if (options.rounding != Rounding::kNearest) {
-    work = std::max(work, EstimateRoundingBytes(graph, num_images, options.threads));
+    work = std::max(work, EstimateRoundingBytes(graph, num_images, options.views, options.threads));
   }
   if (options.distillation.epochs > 0) {
     work = std::max(work, EstimateDistillationBytes(graph, num_images, options.threads));
@@ -454,6 +454,11 @@ void AddOptions(CLI::App& app, Arguments& a) {
          "inputs "
          "that quantised layers give)")
       ->default_str(RoundingName(q.rounding));
+  app.add_option("--views", q.views,
+                 "views of every image (random parts, mirrored) that sequential rounding learns "
+                 "from")
+      ->check(CLI::Range(1, 64))
+      ->capture_default_str();
   app.add_flag("--equalize,!--no-equalize", q.equalize, "even out channels between convolutions");
   app.add_option("--distill-epochs", q.distillation.epochs,
                  "epochs of training against the float model's logits; 0: none")

@@ -104,6 +104,7 @@ Status Parse(const Json& json, Recipe& recipe) {
   if (!json.is_object()) return Error(ErrorCode::kInvalidArgument, "not a JSON object");
   constexpr uint32_t kManyImages = std::numeric_limits<uint32_t>::max();
   constexpr uint32_t kManyEpochs = 100000;
+  constexpr uint32_t kManyViews = 64;
   QuantizeOptions& q = recipe.quantize;
   SettingsReader reader(json);
   reader.Word(
@@ -126,6 +127,7 @@ Status Parse(const Json& json, Recipe& recipe) {
               [&](const std::string&, RangeMethod method) { q.range_method = method; });
   reader.Word("rounding", ParseRounding,
               [&](const std::string&, Rounding rounding) { q.rounding = rounding; });
+  reader.Number("views", 1u, kManyViews, q.views);
   reader.Flag("equalize", q.equalize);
   reader.Number("distill_epochs", 0u, kManyEpochs, q.distillation.epochs);
   reader.Number("images", 0u, kManyImages, recipe.images);
@@ -157,6 +159,7 @@ Json RecipeToJson(const Recipe& recipe) {
           {"target_size", q.target_bytes},
           {"activation_bits", q.activation_bits},
           {"rounding", RoundingName(q.rounding)},
+          {"views", q.views},
           {"activation_range", RangeMethodName(q.range_method)},
           {"equalize", q.equalize},
           {"distill_epochs", q.distillation.epochs},
@@ -173,6 +176,7 @@ Status ApplyEffort(const std::string& name, Recipe& recipe) {
   const Recipe defaults;
   recipe.images = name == "fast" ? 256 : name == "best" ? 0 : defaults.images;
   recipe.quantize.rounding = name == "fast" ? Rounding::kGptq : Rounding::kSequential;
+  recipe.quantize.views = name == "best" ? kBestViews : defaults.quantize.views;
   recipe.quantize.distillation.epochs = name == "best" ? kBestEpochs : 0;
   return Status();
 }

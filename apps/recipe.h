@@ -2,8 +2,8 @@
 //   {"method": "uniform", "alpha": 0.5, "alpha_mode": "fraction", "low_bits": 3, "high_bits": 4,
 //    "data_free": false, "weight_bits": 4, "first_bits": 8, "last_bits": 8,
 //    "layers": {"stem": 6}, "target_size": 0, "activation_bits": 8, "rounding": "sequential",
-//    "activation_range": "mse", "equalize": false, "distill_epochs": 0, "images": 512, "seed": 1,
-//    "float_isa": "avx2"}
+//    "views": 4, "activation_range": "mse", "equalize": false, "distill_epochs": 0, "images": 512,
+//    "seed": 1, "float_isa": "avx2"}
 // Keys that are left out keep their defaults, unknown ones are errors. Threads and memory limits
 // are no settings: they do not change the result.
 #ifndef MPQ_APPS_RECIPE_H_
@@ -27,7 +27,9 @@ struct Recipe {
 // Sets what makes the difference between a quick trial and the most that can be had:
 //   fast     second-order rounding, 256 images: some 20 s for a MobileNet on two cores
 //   default  sequential rounding, 512 images: about 2 minutes
-//   best     the same with all images, and self-distillation of kBestEpochs epochs
+//   best     the same with all images, kBestViews views of each, and self-distillation of
+//            kBestEpochs epochs
+inline constexpr uint32_t kBestViews = 8;
 inline constexpr uint32_t kBestEpochs = 8;
 Status ApplyEffort(const std::string& name, Recipe& recipe);
 

@@ -14,7 +14,8 @@ uint64_t EstimateCalibrationBytes(const Graph& graph, uint32_t num_images, uint3
 
 // The same for second-order and sequential rounding, which hold moments of the layers' inputs: of
 // all layers, then of some at a time.
-uint64_t EstimateRoundingBytes(const Graph& graph, uint32_t num_images, uint32_t threads);
+uint64_t EstimateRoundingBytes(const Graph& graph, uint32_t num_images, uint32_t num_views,
+                               uint32_t threads);
 
 // The same for distillation, which needs more: a gradient of the weights for every part of a batch,
 // and for each thread a tape and the teacher.

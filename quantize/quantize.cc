@@ -36,6 +36,9 @@ Status CheckOptions(const QuantizeOptions& options) {
     return Error(ErrorCode::kInvalidArgument, "activations: ", options.activation_bits,
                  " bits, expected 2..8");
   }
+  if (options.views == 0) {
+    return Error(ErrorCode::kInvalidArgument, "views: 0, expected 1 or more");
+  }
   MPQ_RETURN_IF_ERROR(CheckPtilmpqOptions(options.method_options.ptilmpq));
   if ((options.target_bytes > 0 || options.curve_points > 0) &&
       options.rounding == Rounding::kNearest) {
@@ -78,6 +81,7 @@ void AddProvenance(const QuantizeOptions& options, uint32_t num_images, Provenan
                       " rounding=", RoundingName(options.rounding),
                       " activation-range=", RangeMethodName(options.range_method),
                       " equalize=", static_cast<int>(options.equalize), " seed=", options.seed);
+  if (options.rounding == Rounding::kSequential) settings += Message(" views=", options.views);
   if (options.distillation.epochs > 0) {
     settings += Message(" distill-epochs=", options.distillation.epochs);
   }
@@ -200,8 +204,8 @@ Result<Quantized> Quantize(ModelData float_model, const CalibrationImages& image
   moments = {};
   MPQ_RETURN_IF_ERROR(CorrectBiasForWeights(graph, calibration, decisions));
   if (options.rounding == Rounding::kSequential && images.count >= kMinSequentialImages) {
-    MPQ_RETURN_IF_ERROR(RoundSequentially(float_model, images, options.seed, options.threads, cache,
-                                          progress, decisions));
+    MPQ_RETURN_IF_ERROR(RoundSequentially(float_model, images, options.views, options.seed,
+                                          options.threads, cache, progress, decisions));
     MPQ_RETURN_IF_ERROR(FitLogitGain(float_model, images, calibration.logits, options.threads,
                                      progress, decisions));
   }

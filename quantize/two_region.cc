@@ -14,7 +14,7 @@ namespace {
 constexpr size_t kSampledWeights = 96;
 
 // Numbers of dense levels that are tried, about.
-constexpr int kDenseCounts = 8;
+constexpr int kDenseCounts = 5;
 
 // Every n-th value.
 std::vector<float> Sample(std::span<const float> values) {
@@ -30,7 +30,7 @@ std::vector<TwoRegionShape> Shapes(int bits) {
   for (const bool negative : {false, true}) {
     // Without tails there is one: uniform.
     shapes.push_back({1, static_cast<uint8_t>(positive), negative});
-    // With 6 bits neighbours differ little: every third.
+    // With 5 and 6 bits neighbours differ little: every third, every sixth.
     const int stride = std::max(positive / kDenseCounts, 1);
     for (int step = 2; step <= 4; ++step) {
       for (int dense = stride; dense < positive; dense += stride) {

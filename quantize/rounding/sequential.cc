@@ -11,6 +11,7 @@
 #include "engine/core/float_executor.h"
 #include "mpq/model.h"
 #include "mpq/session.h"
+#include "quantize/augmentation.h"
 #include "quantize/cache/fingerprint.h"
 #include "quantize/cache/layer_bytes.h"
 #include "quantize/lower.h"
@@ -32,8 +33,8 @@ using Index = Eigen::Index;
 // Layers that are rounded after one run of both networks. More is faster; but a layer then sees
 // those of its own stage as they were before.
 constexpr uint32_t kLayersAtOnce = 3;
-// Images whose samples are held at a time (input_moments.cc).
-constexpr uint32_t kImagesAtOnce = 8;
+// Views whose samples are held at a time.
+constexpr uint32_t kViewsAtOnce = 8;
 // Ridges to choose from, relative to the mean variance of the inputs.
 constexpr float kRidges[] = {0.03f, 0.3f, 3.0f, 30.0f};
 
@@ -162,11 +163,11 @@ double RegressionError(const RegressionMoments& moments, std::span<const float> 
 // samples (the last one: an image is one) would learn the calibration images by heart otherwise.
 class LayerRegression {
  public:
-  LayerRegression(const Graph& graph, uint32_t n, uint32_t num_images, const Decisions& decisions,
+  LayerRegression(const Graph& graph, uint32_t n, uint32_t num_views, const Decisions& decisions,
                   uint32_t addition)
       : graph_(graph),
         node_(graph.nodes[n]),
-        sampler_(graph, node_, num_images),
+        sampler_(graph, node_, num_views),
         addition_(addition),
         weights_(EffectiveWeights(graph, node_, decisions.equalization)),
         bias_(EffectiveBias(graph, node_, decisions.equalization)),
@@ -264,15 +265,17 @@ class LayerRegression {
   std::vector<RegressionMoments> halves_;
 };
 
-// The two networks side by side in one thread.
+// The two networks side by side in one thread. Of the float one there is only the part, `graph`,
+// whose tensors are read.
 class NetworkPair {
  public:
-  NetworkPair(const ModelData& model, const Decisions& decisions, std::span<const uint32_t> tensors)
-      : model_(model), decisions_(decisions), tensors_(tensors) {}
+  NetworkPair(const Graph& graph, const Preprocessing& preprocessing, const Decisions& decisions,
+              std::span<const uint32_t> tensors)
+      : graph_(graph), preprocessing_(preprocessing), decisions_(decisions), tensors_(tensors) {}
 
   Status Run(const Model& quantized, std::span<const uint8_t> pixels) {
     if (executor_ == nullptr) {
-      MPQ_ASSIGN_OR_RETURN(executor_, MakeFloatExecutor(model_.graph, {.keep_tensors = true}));
+      MPQ_ASSIGN_OR_RETURN(executor_, MakeFloatExecutor(graph_, {.keep_tensors = true}));
     }
     if (!session_.has_value()) {
       SessionOptions options;
@@ -280,7 +283,7 @@ class NetworkPair {
       MPQ_ASSIGN_OR_RETURN(session_, Session::Create(quantized, options));
     }
     src_.resize(pixels.size());
-    NormalizePixels(model_.preprocessing, pixels, src_);
+    NormalizePixels(preprocessing_, pixels, src_);
     MPQ_RETURN_IF_ERROR(executor_->Run(src_));
     return session_->Run(pixels);
   }
@@ -288,7 +291,7 @@ class NetworkPair {
   // Equalised values, clamped to what the stored tensor can hold.
   Result<std::vector<float>> Float(uint32_t tensor) const {
     std::span<const float> values = src_;
-    if (tensor != model_.graph.input) {
+    if (tensor != graph_.input) {
       MPQ_ASSIGN_OR_RETURN(values, executor_->Read(tensor));
     }
     std::vector<float> result(values.begin(), values.end());
@@ -315,7 +318,8 @@ class NetworkPair {
   }
 
  private:
-  const ModelData& model_;
+  const Graph& graph_;
+  const Preprocessing& preprocessing_;
   const Decisions& decisions_;
   std::span<const uint32_t> tensors_;
   std::unique_ptr<FloatExecutor> executor_;
@@ -338,9 +342,52 @@ Status SampleLayer(const NetworkPair& networks, const LayerRegression& layer, co
   return Status();
 }
 
-Status RoundStage(const ModelData& float_model, const CalibrationImages& images,
-                  std::span<const uint32_t> nodes, uint64_t seed, uint32_t threads,
-                  Decisions& decisions) {
+// The first nodes of the graph, up to the last tensor that `layers` read.
+Graph GraphUpTo(const Graph& graph, std::span<const LayerRegression> layers) {
+  const GraphView view(graph);
+  uint32_t last = 0;
+  const auto reach = [&](uint32_t tensor) {
+    if (tensor != graph.input) last = std::max(last, view.producer(tensor));
+  };
+  for (const LayerRegression& layer : layers) {
+    reach(layer.node().inputs[0]);
+    if (layer.addition() != kNone) {
+      reach(OtherOperand(graph.nodes[layer.addition()], layer.node().output));
+    }
+  }
+  Graph part = graph;
+  part.nodes.resize(size_t{last} + 1);
+  part.output = part.nodes.back().output;
+  return part;
+}
+
+// The views of all images: view 0 of each is the image itself.
+class Views {
+ public:
+  Views(const CalibrationImages& images, uint32_t each, Interpolation interpolation, uint64_t seed)
+      : images_(images), each_(each), interpolation_(interpolation), seed_(seed) {}
+
+  uint32_t count() const { return images_.count * each_; }
+  uint32_t image(uint32_t view) const { return view / each_; }
+  std::vector<uint8_t> Pixels(uint32_t view) const {
+    const std::span<const uint8_t> pixels = images_.image(image(view));
+    std::vector<uint8_t> result(pixels.begin(), pixels.end());
+    if (view % each_ != 0) {
+      RandomView(images_, image(view), interpolation_, MixSeed(seed_, image(view), view % each_),
+                 result);
+    }
+    return result;
+  }
+
+ private:
+  const CalibrationImages& images_;
+  const uint32_t each_;
+  const Interpolation interpolation_;
+  const uint64_t seed_;
+};
+
+Status RoundStage(const ModelData& float_model, const Views& views, std::span<const uint32_t> nodes,
+                  uint64_t seed, uint32_t threads, Decisions& decisions) {
   const Graph& graph = float_model.graph;
   MPQ_ASSIGN_OR_RETURN(LoweredModel lowered, LowerModel(float_model, decisions));
   MPQ_ASSIGN_OR_RETURN(const Model model, Model::FromData(std::move(lowered.data)));
@@ -348,18 +395,19 @@ Status RoundStage(const ModelData& float_model, const CalibrationImages& images,
   std::vector<LayerRegression> layers;
   layers.reserve(nodes.size());
   for (const uint32_t n : nodes) {
-    layers.emplace_back(graph, n, images.count, decisions, additions[n]);
+    layers.emplace_back(graph, n, views.count(), decisions, additions[n]);
   }
+  const Graph part = GraphUpTo(graph, layers);
   std::vector<NetworkPair> pairs;
   for (uint32_t t = 0; t < std::max(threads, 1u); ++t) {
-    pairs.emplace_back(float_model, decisions, lowered.tensors);
+    pairs.emplace_back(part, float_model.preprocessing, decisions, lowered.tensors);
   }
   std::vector<std::vector<LayerSamples>> samples(nodes.size(),
-                                                 std::vector<LayerSamples>(kImagesAtOnce));
-  for (uint32_t first = 0; first < images.count; first += kImagesAtOnce) {
-    const uint32_t count = std::min(kImagesAtOnce, images.count - first);
+                                                 std::vector<LayerSamples>(kViewsAtOnce));
+  for (uint32_t first = 0; first < views.count(); first += kViewsAtOnce) {
+    const uint32_t count = std::min(kViewsAtOnce, views.count() - first);
     MPQ_RETURN_IF_ERROR(ParallelFor(threads, count, [&](uint32_t slot, uint32_t thread) -> Status {
-      MPQ_RETURN_IF_ERROR(pairs[thread].Run(model, images.image(first + slot)));
+      MPQ_RETURN_IF_ERROR(pairs[thread].Run(model, views.Pixels(first + slot)));
       for (size_t i = 0; i < nodes.size(); ++i) {
         MPQ_RETURN_IF_ERROR(SampleLayer(pairs[thread], layers[i], graph,
                                         SampleOffset(seed, first + slot, nodes[i]),
@@ -370,7 +418,7 @@ Status RoundStage(const ModelData& float_model, const CalibrationImages& images,
     MPQ_RETURN_IF_ERROR(
         ParallelFor(threads, static_cast<uint32_t>(nodes.size()), [&](uint32_t i, uint32_t) {
           for (uint32_t slot = 0; slot < count; ++slot)
-            layers[i].Add(first + slot, samples[i][slot]);
+            layers[i].Add(views.image(first + slot), samples[i][slot]);
           return Status();
         }));
   }
@@ -383,13 +431,13 @@ Status RoundStage(const ModelData& float_model, const CalibrationImages& images,
 class SavedRounding {
  public:
   static Result<SavedRounding> Create(const ModelData& float_model, const CalibrationImages& images,
-                                      uint64_t seed, const StageCache& cache,
+                                      uint32_t num_views, uint64_t seed, const StageCache& cache,
                                       const Decisions& decisions) {
     SavedRounding saved(cache);
     if (!cache.enabled()) return saved;
-    MPQ_ASSIGN_OR_RETURN(const Fingerprint fingerprint,
+    MPQ_ASSIGN_OR_RETURN(Fingerprint fingerprint,
                          Fingerprint::Create(float_model, images, seed, decisions));
-    saved.fingerprint_ = fingerprint.value();
+    saved.fingerprint_ = fingerprint.Add(uint64_t{num_views}).value();
     return saved;
   }
 
@@ -426,21 +474,23 @@ class SavedRounding {
 }  // namespace
 
 Status RoundSequentially(const ModelData& float_model, const CalibrationImages& images,
-                         uint64_t seed, uint32_t threads, const StageCache& cache,
-                         const Progress& progress, Decisions& decisions) {
+                         uint32_t num_views, uint64_t seed, uint32_t threads,
+                         const StageCache& cache, const Progress& progress, Decisions& decisions) {
   std::vector<uint32_t> nodes;
   for (uint32_t n = 0; n < float_model.graph.nodes.size(); ++n) {
     if (IsConvolution(float_model.graph.nodes[n]) && !decisions.layers[n].shifted) {
       nodes.push_back(n);
     }
   }
-  MPQ_ASSIGN_OR_RETURN(const SavedRounding saved,
-                       SavedRounding::Create(float_model, images, seed, cache, decisions));
+  MPQ_ASSIGN_OR_RETURN(
+      const SavedRounding saved,
+      SavedRounding::Create(float_model, images, num_views, seed, cache, decisions));
   MPQ_ASSIGN_OR_RETURN(size_t done, saved.Restore(decisions));
+  const Views views(images, num_views, float_model.preprocessing.interpolation, seed);
   ProgressStage stage(progress, "round in sequence", nodes.size() - done);
   while (done < nodes.size()) {
     const size_t count = std::min<size_t>(kLayersAtOnce, nodes.size() - done);
-    MPQ_RETURN_IF_ERROR(RoundStage(float_model, images, std::span(nodes).subspan(done, count), seed,
+    MPQ_RETURN_IF_ERROR(RoundStage(float_model, views, std::span(nodes).subspan(done, count), seed,
                                    threads, decisions));
     done += count;
     for (size_t i = 0; i < count; ++i) stage.Step();
@@ -449,17 +499,17 @@ Status RoundSequentially(const ModelData& float_model, const CalibrationImages& 
   return Status();
 }
 
-uint64_t EstimateSequentialBytes(const Graph& graph, uint32_t num_images) {
+uint64_t EstimateSequentialBytes(const Graph& graph, uint32_t num_views) {
   std::vector<uint64_t> layers;
   for (const Node& node : graph.nodes) {
     if (!IsConvolution(node)) continue;
-    const PatchSampler sampler(graph, node, std::max(num_images, 1u));
+    const PatchSampler sampler(graph, node, std::max(num_views, 1u));
     const uint64_t covariance = uint64_t{sampler.groups()} * sampler.size() * sampler.size();
     const uint64_t weights = graph.weights[node.weights].values.size();
     // Two halves and their sum, and the system that is solved; both kinds of inputs.
     layers.push_back(sizeof(float) *
                      (3 * (covariance + weights) + 2 * uint64_t{sampler.size()} * sampler.size() +
-                      3 * weights + 2 * kImagesAtOnce * sampler.values()));
+                      3 * weights + 2 * kViewsAtOnce * sampler.values()));
   }
   uint64_t most = 0;
   for (size_t first = 0; first < layers.size(); first += kLayersAtOnce) {

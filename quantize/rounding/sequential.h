@@ -32,13 +32,16 @@ namespace mpq {
 // `float_model`: prepared; `decisions`: complete, as RoundLayers and bias correction leave them.
 // Deterministic for any number of threads. `cache` keeps what is done after every few
 // layers.
+//
+// Of every image `views` are seen: itself, and random parts of it (augmentation.h). What the layers
+// learn by heart of few images is most of what they lose on others.
 inline constexpr uint32_t kMinSequentialImages = 32;
 Status RoundSequentially(const ModelData& float_model, const CalibrationImages& images,
-                         uint64_t seed, uint32_t threads, const StageCache& cache,
+                         uint32_t views, uint64_t seed, uint32_t threads, const StageCache& cache,
                          const Progress& progress, Decisions& decisions);
 
-// Bytes that the sums and samples of one stage take.
-uint64_t EstimateSequentialBytes(const Graph& graph, uint32_t num_images);
+// Bytes that the sums and samples of one stage take, for a number of views.
+uint64_t EstimateSequentialBytes(const Graph& graph, uint32_t num_views);
 
 }  // namespace mpq
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "format/code_layout.h"
-#include "quantize/distillation/augmentation.h"
+#include "quantize/augmentation.h"
 #include "quantize/distillation/divergence.h"
 #include "quantize/distillation/latent_layer.h"
 #include "quantize/gradient/adam.h"

@@ -68,6 +68,23 @@ TEST_CASE("sequential rounding does not depend on the number of threads") {
   for (const uint32_t threads : {2u, 5u}) CHECK(file(threads) == one);
 }
 
+TEST_CASE("no views are refused, and how many there are is in the provenance") {
+  const CalibrationImages images = RandomImages(40, 16, 16, 3);
+  QuantizeOptions options;
+  options.views = 0;
+  const auto refused = Quantize(ResidualModel(), images, options, Progress());
+  REQUIRE(!refused.ok());
+  CHECK(refused.status().message().find("views: 0") != std::string::npos);
+  options.views = 3;
+  const auto quantized = Quantize(ResidualModel(), images, options, Progress());
+  REQUIRE(quantized.ok());
+  std::string settings;
+  for (const auto& [key, value] : quantized->model.provenance) {
+    if (key == "settings") settings = value;
+  }
+  CHECK(settings.find(" views=3") != std::string::npos);
+}
+
 TEST_CASE("few images leave rounding as it is") {
   const CalibrationImages images = RandomImages(kMinSequentialImages - 1, 16, 16, 5);
   CHECK(QuantizedAt(Rounding::kSequential, 4, 2, images).agreement.mean_kl ==

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Quantises the models of the shared folder and prints accuracy and size against float.
 
-    bench/measure_accuracy.py --build build --shared ../shared --out build/accuracy [--bits 8,4]
-        [--models NAME,...] [--quantize-args "..."]
+    bench/measure_accuracy.py --build build --shared ../shared --out build/accuracy
+        [--bits 8,4 | --sizes] [--models NAME,...] [--name NAME] [--quantize-args "..."]
 
-Calibration uses images/calibration (CIFAR models: cifar10/calibration_1000.bin) and nothing else;
-evaluation uses images/photos + images/val (CIFAR models: cifar10/test_2000.bin). One row a model:
-top-1 of float and integer, the difference with its paired standard error, agreement, mean KL, bytes.
+--sizes quantises to the file sizes of docs/accuracy.md instead of to a width. Calibration uses
+images/calibration (CIFAR models: cifar10/calibration_1000.bin) and nothing else; evaluation uses
+images/photos + images/val (CIFAR models: cifar10/test_2000.bin). One row of a table for each model
+and width or size; more is in OUT/NAME/MODEL.*.json. Models that are there already are evaluated only.
 """
 
 import argparse
@@ -18,6 +19,18 @@ import sys
 
 IMAGENET = ["efficientnet_lite0", "mobilenet_v1", "mobilenet_v2", "resnet18", "resnet50"]
 CIFAR = ["resnet8_cifar10", "resnet20_cifar10", "resnet32_cifar10"]
+
+# Whole files: what the best 4-bit peer's take (the first), the widths around 3 bits, and 2 bits.
+SIZES = {
+    "efficientnet_lite0": ["2.59MB", "2.01MB"],
+    "mobilenet_v1": ["2.26MB"],
+    "mobilenet_v2": ["1.97MB", "1.55MB"],
+    "resnet18": ["5.92MB", "4.6MB", "3.1MB"],
+    "resnet50": ["13.1MB", "9.5MB"],
+}
+
+HEADER = """| model | asked | bytes | top-1 float | top-1 | change | agreement | KL | s |
+|---|---|---|---|---|---|---|---|---|"""
 
 
 def run(command):
@@ -44,14 +57,16 @@ class Paths:
             self.evaluation = [shared / "images/photos", shared / "images/val"]
 
 
-def quantize(model, name, extra, args):
+def quantize(model, variant, extra, args):
+    """The model's file, made unless it is there, and the report of ptq-quantize beside it."""
     paths = Paths(model, args)
-    folder = args.out / name
+    folder = args.out / args.name
     folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"{model}.mpq"
+    target = folder / f"{model}.{variant}.mpq"
     if not target.exists():
-        run([args.build / "apps/ptq-quantize", paths.onnx, "-o", target, "--preprocess",
-             paths.preprocess, "--labels", paths.labels, "--threads", "2", *extra])
+        report = run([args.build / "apps/ptq-quantize", paths.onnx, "-o", target, "--preprocess",
+                      paths.preprocess, "--labels", paths.labels, "--threads", "2", "--json", *extra])
+        target.with_suffix(".quantize.json").write_text(report)
     return target
 
 
@@ -64,17 +79,32 @@ def evaluate(model, target, reference, args):
     return json.loads(run(command))
 
 
+def variants(model, args):
+    """What to make of a model: a name and ptq-quantize's options."""
+    if args.sizes:
+        return [(size, ["--target-size", size]) for size in SIZES[model]]
+    return [(f"W{bits}", ["--weight-bits", bits]) for bits in args.bits.split(",")]
+
+
+def row(model, variant, result):
+    return (f"| {model} | {variant} | {result['file_bytes']} | {result['reference_top1']:.2f} "
+            f"| {result['top1']:.2f} | {result['top1_change']:+.2f} +- "
+            f"{result['top1_change_se']:.2f} | {result['agreement']:.2f} +- "
+            f"{result['agreement_se']:.2f} | {result['mean_kl']:.4f} | {result['seconds']:.0f} |")
+
+
 def measure(model, args):
     paths = Paths(model, args)
     reference = quantize(model, "float", ["--float"], args)
-    for bits in args.bits.split(","):
-        extra = ["--calibration", paths.calibration, "--weight-bits", bits,
-                 *shlex.split(args.quantize_args)]
-        target = quantize(model, f"w{bits}", extra, args)
+    for variant, options in variants(model, args):
+        extra = ["--calibration", paths.calibration, *options, *shlex.split(args.quantize_args)]
+        target = quantize(model, variant, extra, args)
+        report = json.loads(target.with_suffix(".quantize.json").read_text())
         result = evaluate(model, target, reference, args)
-        result.update(model=model, weight_bits=int(bits), file_bytes=target.stat().st_size)
-        (args.out / f"w{bits}" / f"{model}.json").write_text(json.dumps(result, indent=1))
-        print(model, f"W{bits}", json.dumps(result), flush=True)
+        result.update(model=model, variant=variant, file_bytes=target.stat().st_size,
+                      seconds=report["seconds"], recipe=report["recipe"])
+        target.with_suffix(".json").write_text(json.dumps(result, indent=1))
+        print(row(model, variant, result), flush=True)
 
 
 def main():
@@ -84,12 +114,16 @@ def main():
     parser.add_argument("--shared", default="../shared")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("build/accuracy"))
     parser.add_argument("--bits", default="8")
-    parser.add_argument("--models", default=",".join(IMAGENET + CIFAR))
+    parser.add_argument("--sizes", action="store_true", help="file sizes instead of widths")
+    parser.add_argument("--name", default="default", help="folder below --out")
+    parser.add_argument("--models", help="default: all; with --sizes those that have sizes")
     parser.add_argument("--quantize-args", default="", help="more options of ptq-quantize")
     args = parser.parse_args()
     args.models_dir = args.out / "models"
     subprocess.run(["sh", f"{args.shared}/unpack.sh", str(args.models_dir)], check=True)
-    for model in args.models.split(","):
+    every = list(SIZES) if args.sizes else IMAGENET + CIFAR
+    print(HEADER, flush=True)
+    for model in args.models.split(",") if args.models else every:
         measure(model, args)
 
 

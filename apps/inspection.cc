@@ -1,9 +1,9 @@
 #include "apps/inspection.h"
 
-#include <cmath>
 #include <utility>
 
 #include "engine/core/file_map.h"
+#include "format/bit_operations.h"
 #include "format/code_layout.h"
 #include "format/message.h"
 #include "format/model_data.h"
@@ -64,9 +64,7 @@ void AddWeightFacts(const Graph& graph, const Node& node, LayerFacts& layer) {
       weights.is_float() ? kFloatBits : double{1} * graph.tensors[node.inputs[0]].bits;
   const double macs_per_channel = static_cast<double>(layer.macs) / weights.out_channels;
   for (const auto& [bits, channels] : layer.channels_by_bits) {
-    layer.bops += channels * macs_per_channel *
-                  (bits * activation_bits + bits + activation_bits +
-                   std::log2(static_cast<double>(products)));
+    layer.bops += BitOperations(channels * macs_per_channel, products, bits, activation_bits);
   }
 }
 

@@ -26,7 +26,7 @@ struct LayerFacts {
   uint64_t code_bytes = 0;                        // the stream, with its padding
   uint64_t side_bytes = 0;                        // biases, requantisation, widths, shapes, tables
   uint64_t macs = 0;                              // of one image
-  double bops = 0;  // sum of macs * (bw * ba + bw + ba + log2(products of an output)) over channels
+  double bops = 0;                                // BitOperations, summed over channels
 };
 
 struct SectionFacts {

@@ -99,7 +99,7 @@ Result<ModelData> ImportModel(const Arguments& arguments, std::vector<std::strin
                    "x", p.crop_width, ", the model's input has ", input.height, "x", input.width);
     }
   } else {
-    notes.push_back(
+    notes.emplace_back(
         "no --preprocess: straight resize to the input's size, pixels 0..255 taken as they are");
     model.preprocessing.crop_height = input.height;
     model.preprocessing.crop_width = input.width;
@@ -427,6 +427,13 @@ void AddOptions(CLI::App& app, Arguments& a) {
       "choose the bits of layers that no option names such that the file has at most so "
       "many bytes, e.g. 2.5MB")
       ->excludes(dry_run);
+  app.add_option_function<double>(
+         "--max-bops", [&q](double giga) { q.max_bit_operations = 1e9 * giga; },
+         "the same for the bit operations of an image, in thousand millions (ptq-inspect shows "
+         "them); beside --target-size both hold")
+      ->check(CLI::PositiveNumber)
+      ->excludes(dry_run)
+      ->type_name("GBOPS");
   app.add_option(
          "--pareto", a.curve_file,
          "write the curve of accuracy against size, JSON: the best models of --method from 2 "

@@ -122,6 +122,7 @@ Status Parse(const Json& json, Recipe& recipe) {
   reader.Number("last_bits", 0, kMaxBits, q.bit_widths.last);
   reader.Layers("layers", q.bit_widths.layers);
   reader.Number("target_size", uint64_t{0}, std::numeric_limits<uint64_t>::max(), q.target_bytes);
+  reader.Number("max_bops", 0.0, std::numeric_limits<double>::max(), q.max_bit_operations);
   reader.Number("activation_bits", 2, 8, q.activation_bits);
   reader.Word("activation_range", ParseRangeMethod,
               [&](const std::string&, RangeMethod method) { q.range_method = method; });
@@ -157,6 +158,7 @@ Json RecipeToJson(const Recipe& recipe) {
           {"last_bits", q.bit_widths.last},
           {"layers", layers},
           {"target_size", q.target_bytes},
+          {"max_bops", q.max_bit_operations},
           {"activation_bits", q.activation_bits},
           {"rounding", RoundingName(q.rounding)},
           {"views", q.views},

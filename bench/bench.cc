@@ -275,4 +275,4 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace mpq
 
-int main(int argc, char** argv) { return mpq::Main(argc, argv); }
+int main(int argc, char** argv) { return mpq::RunTool("bench", mpq::Main, argc, argv); }

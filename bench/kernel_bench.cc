@@ -77,7 +77,7 @@ class Layer {
     for (size_t i = 0; i < copies; ++i) {
       std::vector<uint8_t> codes(bytes + kTail);
       for (uint8_t& byte : codes) byte = static_cast<uint8_t>(random_());
-      copies_.push_back(Buffer<uint8_t>(std::move(codes)));
+      copies_.emplace_back(std::move(codes));
     }
     const double reach = 255.0 * (1 << (bits - 1)) * step_.layout.quads();
     const ChannelParams params = {0, Requantizer::FromFactor(255.0 / reach).Pack()};

@@ -42,7 +42,8 @@ class CodeOfLevel {
     }
   }
   uint8_t operator()(float level) const {
-    return code_[static_cast<size_t>(static_cast<int>(level) + 128)];
+    const int index = static_cast<int>(level) + 128;
+    return code_[static_cast<size_t>(index)];
   }
 
  private:

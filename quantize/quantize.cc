@@ -31,6 +31,10 @@ namespace {
 // Channel magnitudes need few images.
 constexpr uint32_t kEqualizationImages = 64;
 
+bool HasBudget(const QuantizeOptions& options) {
+  return options.target_bytes > 0 || options.max_bit_operations > 0;
+}
+
 Status CheckOptions(const QuantizeOptions& options) {
   if (options.activation_bits < 2 || options.activation_bits > 8) {
     return Error(ErrorCode::kInvalidArgument, "activations: ", options.activation_bits,
@@ -40,11 +44,10 @@ Status CheckOptions(const QuantizeOptions& options) {
     return Error(ErrorCode::kInvalidArgument, "views: 0, expected 1 or more");
   }
   MPQ_RETURN_IF_ERROR(CheckPtilmpqOptions(options.method_options.ptilmpq));
-  if ((options.target_bytes > 0 || options.curve_points > 0) &&
-      options.rounding == Rounding::kNearest) {
-    return Error(
-        ErrorCode::kInvalidArgument,
-        "a target size or curve needs rounding gptq or sequential: nearest measures no inputs");
+  if ((HasBudget(options) || options.curve_points > 0) && options.rounding == Rounding::kNearest) {
+    return Error(ErrorCode::kInvalidArgument,
+                 "a target size, a limit on bit operations or a curve needs rounding gptq or "
+                 "sequential: nearest measures no inputs");
   }
   return Status();
 }
@@ -74,6 +77,9 @@ void AddProvenance(const QuantizeOptions& options, uint32_t num_images, Provenan
   if (bits.first != 0) settings += Message(" first-bits=", bits.first);
   if (bits.last != 0) settings += Message(" last-bits=", bits.last);
   if (options.target_bytes > 0) settings += Message(" target-size=", options.target_bytes);
+  if (options.max_bit_operations > 0) {
+    settings += Message(" max-bops=", options.max_bit_operations);
+  }
   for (const LayerBits& layer : bits.layers) {
     settings += Message(" layer='", layer.pattern, "'=", layer.bits);
   }
@@ -117,7 +123,8 @@ Result<AllocationFindings> DecideWeights(const ModelData& model, const Calibrati
       model.graph,  decisions.equalization, &calibration, moments, options.bit_widths,
       options.seed, options.threads,        progress,     &model,  &images,
       &decisions,   options.target_bytes,   &cache};
-  if (options.curve_points > 0 || (options.target_bytes > 0 && !method.chooses_bits())) {
+  const bool allocates = HasBudget(options) && !method.chooses_bits();
+  if (options.curve_points > 0 || allocates) {
     MPQ_ASSIGN_OR_RETURN(
         const std::vector<LayerSensitivity> table,
         MeasureSensitivity(model, images, method, input, decisions, kAllocatedWidths));
@@ -128,8 +135,9 @@ Result<AllocationFindings> DecideWeights(const ModelData& model, const Calibrati
                            allocator.Curve(images, calibration.logits, options.curve_points,
                                            options.threads, progress, decisions));
     }
-    if (options.target_bytes > 0 && !method.chooses_bits()) {
-      MPQ_RETURN_IF_ERROR(allocator.ToSize(options.target_bytes, decisions));
+    if (allocates) {
+      MPQ_RETURN_IF_ERROR(
+          allocator.Fit({options.target_bytes, options.max_bit_operations}, decisions));
       return findings;
     }
   }
@@ -176,6 +184,10 @@ Result<Quantized> Quantize(ModelData float_model, const CalibrationImages& image
   MPQ_RETURN_IF_ERROR(CheckOptions(options));
   MPQ_ASSIGN_OR_RETURN(const std::unique_ptr<Method> method,
                        MakeMethod(options.method, options.method_options));
+  if (options.max_bit_operations > 0 && method->chooses_bits()) {
+    return Error(ErrorCode::kUnsupported, "method '", options.method,
+                 "' chooses bits by itself: a limit on bit operations is not for it");
+  }
   PrepareIntegerModel(float_model);
   const Graph& graph = float_model.graph;
   MPQ_RETURN_IF_ERROR(CheckImages(images, graph));
@@ -270,7 +282,7 @@ Result<SizeReport> MeasureSize(const ModelData& model) {
     }
     const CodeLayout layout = MakeCodeLayout(model.graph, node);
     for (uint32_t block = 0; block < layout.blocks(); ++block) {
-      report.nominal_bits += weights.block_bits[block] * layout.BlockChannels(block) * row;
+      report.nominal_bits += row * weights.block_bits[block] * layout.BlockChannels(block);
     }
     report.stream_bytes += weights.codes.size();
   }

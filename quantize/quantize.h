@@ -39,6 +39,8 @@ struct QuantizeOptions {
   // Of the whole file: chooses the bits of all layers that `bit_widths` does not name, so that it
   // has at most so many bytes (allocation/allocation.h). 0: bits are as `bit_widths` says.
   uint64_t target_bytes = 0;
+  // The same for the bit operations of all convolutions (format/bit_operations.h); 0: any.
+  double max_bit_operations = 0;
   // Models to measure on the curve of accuracy against size; 0: none (Quantized::curve).
   uint32_t curve_points = 0;
   int activation_bits = 8;  // 2..8

@@ -222,7 +222,7 @@ class Stream {
       if constexpr (kLower) sums.lower = LoadHalf(tile_.params->start);
       if constexpr (kUpper) sums.upper = LoadHalf(tile_.params->start + 16);
     }
-    const size_t i = static_cast<size_t>(group * kKernel + kx);
+    const size_t i = size_t{kKernel} * static_cast<size_t>(group) + static_cast<size_t>(kx);
     if constexpr (kLower) MultiplyAdd(sums.lower, lower, Weights(i));
     if constexpr (kUpper) MultiplyAdd(sums.upper, upper, Weights(i));
   }

@@ -4,7 +4,6 @@
 #define MPQ_QUANTIZE_ALLOCATION_ALLOCATION_H_
 
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <vector>
 
@@ -28,15 +27,21 @@ struct ParetoPoint {
   Agreement agreement;      // measured, on the calibration images
 };
 
+// What a model may take; 0: as much as it likes.
+struct Budget {
+  uint64_t file_bytes = 0;    // of the whole file
+  double bit_operations = 0;  // of all convolutions (format/bit_operations.h)
+};
+
 // `table`, from MeasureSensitivity, and the model must outlive it.
 class Allocator {
  public:
   Allocator(const ModelData& float_model, std::span<const LayerSensitivity> table);
 
-  // Chooses an option of every layer such that the file has at most `target_bytes`, and puts them
-  // into `decisions`. Fails if even the narrowest layers make a larger file; the message says how
-  // large.
-  Status ToSize(uint64_t target_bytes, Decisions& decisions) const;
+  // Chooses an option of every layer within the budget, and puts them into `decisions`, whose
+  // activations must be there. Fails if even the narrowest layers are beyond it; the message says
+  // what they take.
+  Status Fit(const Budget& budget, Decisions& decisions) const;
 
   // The best models from the smallest to the largest, at equal steps of size: as rounded for the
   // table, so without what sequential rounding and distillation add to a single model.
@@ -47,13 +52,21 @@ class Allocator {
                                          Decisions decisions) const;
 
  private:
-  // The best choices with at most so many bytes of codes, put into `decisions`.
-  std::vector<uint32_t> Take(uint64_t code_bytes, Decisions& decisions) const;
+  // Sizes of codes under losses to which a price of bit operations is added.
+  Knapsack MakeKnapsack(double price, std::span<const std::vector<double>> bit_operations) const;
+  std::vector<std::vector<double>> BitOperationsOf(const Decisions& decisions) const;
+  // Bytes of codes such that the file has at most `file_bytes`.
+  Result<uint64_t> CodeBudget(uint64_t file_bytes, Decisions& decisions) const;
+  // The price at which the choices within `code_bytes` keep to `most` bit operations.
+  Result<double> PriceOf(double most, uint64_t code_bytes,
+                         std::span<const std::vector<double>> bit_operations) const;
+  void Take(std::span<const uint32_t> choices, Decisions& decisions) const;
 
   const ModelData& float_model_;
   std::span<const LayerSensitivity> table_;
-  std::optional<Knapsack> knapsack_;
-  uint64_t most_code_bytes_ = 0;
+  std::vector<std::vector<uint64_t>> code_bytes_;  // [layers][options]
+  uint64_t most_code_bytes_;
+  Knapsack knapsack_;  // of losses alone
 };
 
 // Of the file that the decisions make.

@@ -23,7 +23,7 @@ constexpr uint32_t kImagesAtOnce = 8;
 // Sums of one convolution.
 class MomentSums {
  public:
-  MomentSums(const PatchSampler& sampler)
+  explicit MomentSums(const PatchSampler& sampler)
       : groups_(sampler.groups()), size_(sampler.size()), samples_(sampler.samples()) {
     moments_.groups = groups_;
     moments_.size = size_;
@@ -91,7 +91,7 @@ class MomentMeasurement {
     for (uint32_t first = 0; first < images_.count; first += kImagesAtOnce) {
       const uint32_t count = std::min(kImagesAtOnce, images_.count - first);
       MPQ_RETURN_IF_ERROR(ParallelFor(threads, count, [&](uint32_t slot, uint32_t thread) {
-        const Status status = SampleImage(first + slot, slot, thread);
+        Status status = SampleImage(first + slot, slot, thread);
         stage.Step();
         return status;
       }));

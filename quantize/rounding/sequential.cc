@@ -509,7 +509,7 @@ uint64_t EstimateSequentialBytes(const Graph& graph, uint32_t num_views) {
     // Two halves and their sum, and the system that is solved; both kinds of inputs.
     layers.push_back(sizeof(float) *
                      (3 * (covariance + weights) + 2 * uint64_t{sampler.size()} * sampler.size() +
-                      3 * weights + 2 * kViewsAtOnce * sampler.values()));
+                      3 * weights + uint64_t{2} * kViewsAtOnce * sampler.values()));
   }
   uint64_t most = 0;
   for (size_t first = 0; first < layers.size(); first += kLayersAtOnce) {

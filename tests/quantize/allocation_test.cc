@@ -6,8 +6,11 @@
 #include <limits>
 #include <random>
 
+#include "format/bit_operations.h"
+#include "format/shape.h"
 #include "format/writer.h"
 #include "quantize/allocation/knapsack.h"
+#include "quantize/passes/graph_view.h"
 #include "quantize/quantize.h"
 #include "tests/quantize/graph_builder.h"
 
@@ -138,6 +141,58 @@ TEST_CASE("allocated bits are better than the same bytes spread evenly") {
   const auto allocated = Quantize(UnevenModel(), images, options, Progress());
   REQUIRE(allocated.ok());
   CHECK(allocated->agreement.mean_kl < spread->agreement.mean_kl);
+}
+
+double BitOperationsOf(const Graph& graph) {
+  double sum = 0;
+  for (const Node& node : graph.nodes) {
+    if (!IsConvolution(node)) continue;
+    const Weights& weights = graph.weights[node.weights];
+    const Tensor& output = graph.tensors[node.output];
+    const uint64_t macs = NodeMacs(graph, node, {output.height, output.width, output.channels});
+    const uint64_t products = uint64_t{weights.kernel_h} * weights.kernel_w * weights.in_channels;
+    sum += BitOperations(static_cast<double>(macs), products, weights.block_bits[0], 8);
+  }
+  return sum;
+}
+
+TEST_CASE("a limit on bit operations is kept, alone and beside a size") {
+  const CalibrationImages images = RandomImages(40, 16, 16, 6);
+  QuantizeOptions options;
+  options.rounding = Rounding::kGptq;
+  const auto at = [&](int bits) {
+    QuantizeOptions same = options;
+    same.bit_widths.weights = bits;
+    return Quantize(UnevenModel(), images, same, Progress()).value();
+  };
+  const Quantized narrow = at(2);
+  const Quantized wide = at(8);
+  const double least = BitOperationsOf(narrow.model.graph);
+  const double most = BitOperationsOf(wide.model.graph);
+  double worst = std::numeric_limits<double>::infinity();
+  for (const double share : {0.2, 0.6}) {
+    options.max_bit_operations = least + share * (most - least);
+    const auto quantized = Quantize(UnevenModel(), images, options, Progress());
+    REQUIRE_MESSAGE(quantized.ok(), quantized.status().message());
+    const double taken = BitOperationsOf(quantized->model.graph);
+    CHECK(taken <= options.max_bit_operations);
+    CHECK(taken > least);
+    CHECK(quantized->agreement.mean_kl < worst);
+    worst = quantized->agreement.mean_kl;
+  }
+  options.target_bytes = (narrow.size.file_bytes + wide.size.file_bytes) / 2;
+  const auto both = Quantize(UnevenModel(), images, options, Progress());
+  REQUIRE_MESSAGE(both.ok(), both.status().message());
+  CHECK(both->size.file_bytes <= options.target_bytes);
+  CHECK(BitOperationsOf(both->model.graph) <= options.max_bit_operations);
+
+  options.max_bit_operations = 10;
+  const Status refused = Quantize(UnevenModel(), images, options, Progress()).status();
+  CHECK(refused.message().find("bit operations: at most 10, but the narrowest layers take") !=
+        std::string::npos);
+  options.method = "ptilmpq";
+  CHECK(Quantize(UnevenModel(), images, options, Progress()).status().code() ==
+        ErrorCode::kUnsupported);
 }
 
 TEST_CASE("widths that the user named stay; sizes that cannot be reached are refused") {

@@ -25,14 +25,14 @@ class SettingsReader {
     if (!value.is_null()) ToNumber(key, value, least, most, number);
   }
 
-  // 0..1
-  void Fraction(const char* key, double& fraction) {
+  // 0..most
+  void Real(const char* key, double most, double& number) {
     const Json value = Take(key);
     if (value.is_null()) return;
-    if (!value.is_number() || value.get<double>() < 0 || value.get<double>() > 1) {
-      return Fail(key, value, "expected a number in 0..1");
+    if (!value.is_number() || value.get<double>() < 0 || value.get<double>() > most) {
+      return Fail(key, value, Message("expected a number in 0..", most));
     }
-    fraction = value.get<double>();
+    number = value.get<double>();
   }
 
   void Flag(const char* key, bool& flag) {
@@ -105,13 +105,14 @@ Status Parse(const Json& json, Recipe& recipe) {
   constexpr uint32_t kManyImages = std::numeric_limits<uint32_t>::max();
   constexpr uint32_t kManyEpochs = 100000;
   constexpr uint32_t kManyViews = 64;
+  constexpr double kManyBitOperations = 1e18;
   QuantizeOptions& q = recipe.quantize;
   SettingsReader reader(json);
   reader.Word(
       "method", [](const std::string& name) { return MakeMethod(name); },
       [&](const std::string& name, auto&) { q.method = name; });
   PtilmpqOptions& ptilmpq = q.method_options.ptilmpq;
-  reader.Fraction("alpha", ptilmpq.alpha);
+  reader.Real("alpha", 1, ptilmpq.alpha);
   reader.Word("alpha_mode", ParseAlphaMode,
               [&](const std::string&, AlphaMode mode) { ptilmpq.mode = mode; });
   reader.Number("low_bits", 2, 5, ptilmpq.low_bits);
@@ -122,7 +123,7 @@ Status Parse(const Json& json, Recipe& recipe) {
   reader.Number("last_bits", 0, kMaxBits, q.bit_widths.last);
   reader.Layers("layers", q.bit_widths.layers);
   reader.Number("target_size", uint64_t{0}, std::numeric_limits<uint64_t>::max(), q.target_bytes);
-  reader.Number("max_bops", 0.0, std::numeric_limits<double>::max(), q.max_bit_operations);
+  reader.Real("max_bops", kManyBitOperations, q.max_bit_operations);
   reader.Number("activation_bits", 2, 8, q.activation_bits);
   reader.Word("activation_range", ParseRangeMethod,
               [&](const std::string&, RangeMethod method) { q.range_method = method; });

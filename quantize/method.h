@@ -37,11 +37,11 @@ struct MethodInput {
   uint32_t threads;
   const Progress& progress;
   // For methods that run models. Null in a dry run, and where the caller has only a layer.
-  const ModelData* model = nullptr;  // float, with `graph`
-  const CalibrationImages* images = nullptr;
-  const Decisions* decisions = nullptr;  // equalisation and activations; no layers yet
-  uint64_t target_bytes = 0;             // of the file, for methods that choose bits; 0: none
-  const StageCache* cache = nullptr;     // of what MeasureSensitivity finds
+  const ModelData* model = nullptr;           // float, with `graph`
+  const CalibrationImages* images = nullptr;  // none of those behind `moments` (ShareImages)
+  const Decisions* decisions = nullptr;       // equalisation and activations; no layers yet
+  uint64_t target_bytes = 0;                  // of the file, for methods that choose bits; 0: none
+  const StageCache* cache = nullptr;          // of what MeasureSensitivity finds
 };
 
 // What single methods can be told.

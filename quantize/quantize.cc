@@ -113,6 +113,7 @@ struct AllocationFindings {
 
 // Bits, level sets, scales and rounding, all but what depends on other layers' rounding.
 Result<AllocationFindings> DecideWeights(const ModelData& model, const CalibrationImages& images,
+                                         const CalibrationImages& probes,
                                          const Calibration& calibration,
                                          std::span<const InputMoments> moments,
                                          const Method& method, const QuantizeOptions& options,
@@ -121,13 +122,13 @@ Result<AllocationFindings> DecideWeights(const ModelData& model, const Calibrati
   AllocationFindings findings;
   const MethodInput input{
       model.graph,  decisions.equalization, &calibration, moments, options.bit_widths,
-      options.seed, options.threads,        progress,     &model,  &images,
+      options.seed, options.threads,        progress,     &model,  &probes,
       &decisions,   options.target_bytes,   &cache};
   const bool allocates = HasBudget(options) && !method.chooses_bits();
   if (options.curve_points > 0 || allocates) {
     MPQ_ASSIGN_OR_RETURN(
         const std::vector<LayerSensitivity> table,
-        MeasureSensitivity(model, images, method, input, decisions, kAllocatedWidths));
+        MeasureSensitivity(model, probes, method, input, decisions, kAllocatedWidths));
     findings.sensitivity = Observe(model.graph, table);
     const Allocator allocator(model, table);
     if (options.curve_points > 0) {
@@ -204,15 +205,19 @@ Result<Quantized> Quantize(ModelData float_model, const CalibrationImages& image
   decisions.activations = DecideActivations(graph, float_model.preprocessing, calibration,
                                             options.activation_bits, options.range_method);
   decisions.logit_scale = LogitScale(calibration);
+  ImageShares shares;
+  const bool allocates = HasBudget(options) || options.curve_points > 0 || method->chooses_bits();
+  if (allocates) shares = ShareImages(images);
   std::vector<InputMoments> moments;
   if (options.rounding != Rounding::kNearest) {
-    MPQ_ASSIGN_OR_RETURN(moments, MeasureInputMoments(graph, float_model.preprocessing, images,
-                                                      decisions.equalization, options.seed,
-                                                      options.threads, progress));
+    MPQ_ASSIGN_OR_RETURN(
+        moments,
+        MeasureInputMoments(graph, float_model.preprocessing, allocates ? shares.rounding : images,
+                            decisions.equalization, options.seed, options.threads, progress));
   }
   MPQ_ASSIGN_OR_RETURN(AllocationFindings findings,
-                       DecideWeights(float_model, images, calibration, moments, *method, options,
-                                     cache, progress, decisions));
+                       DecideWeights(float_model, images, shares.probes, calibration, moments,
+                                     *method, options, cache, progress, decisions));
   moments = {};
   MPQ_RETURN_IF_ERROR(CorrectBiasForWeights(graph, calibration, decisions));
   if (options.rounding == Rounding::kSequential && images.count >= kMinSequentialImages) {

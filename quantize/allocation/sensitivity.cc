@@ -72,12 +72,7 @@ class Probe {
  public:
   Probe(const ModelData& float_model, const CalibrationImages& images, const MethodInput& input,
         Decisions base)
-      : float_model_(float_model), input_(input), base_(std::move(base)) {
-    probe_images_ = {std::min(kProbeImages, images.count), images.height, images.width, {}};
-    const size_t bytes = probe_images_.count * images.image_bytes();
-    probe_images_.pixels.assign(images.pixels.begin(),
-                                images.pixels.begin() + static_cast<ptrdiff_t>(bytes));
-  }
+      : float_model_(float_model), images_(images), input_(input), base_(std::move(base)) {}
 
   Status Start() {
     MPQ_ASSIGN_OR_RETURN(base_logits_, Logits());
@@ -90,20 +85,20 @@ class Probe {
     Result<std::vector<float>> logits = Logits();
     base_.layers[n] = std::move(kept);
     if (!logits.ok()) return logits.status();
-    return CompareLogits(base_logits_, *logits, probe_images_.count).mean_kl;
+    return CompareLogits(base_logits_, *logits, images_.count).mean_kl;
   }
 
  private:
   Result<std::vector<float>> Logits() const {
     MPQ_ASSIGN_OR_RETURN(LoweredModel lowered, LowerModel(float_model_, base_));
     MPQ_ASSIGN_OR_RETURN(const Model model, Model::FromData(std::move(lowered.data)));
-    return IntegerLogits(model, probe_images_, input_.threads, Progress());
+    return IntegerLogits(model, images_, input_.threads, Progress());
   }
 
   const ModelData& float_model_;
+  const CalibrationImages& images_;
   const MethodInput& input_;
   Decisions base_;
-  CalibrationImages probe_images_;
   std::vector<float> base_logits_;
 };
 
@@ -141,6 +136,7 @@ Result<uint64_t> TableFingerprint(const ModelData& float_model, const Calibratio
   MPQ_ASSIGN_OR_RETURN(Fingerprint fingerprint,
                        Fingerprint::Create(float_model, images, input.seed, decisions));
   fingerprint.Add(method.name());
+  for (const InputMoments& moments : input.moments) fingerprint.Add(BytesOf(moments.covariance));
   for (const int bits : widths) {
     MPQ_ASSIGN_OR_RETURN(const std::vector<uint8_t> node_bits,
                          ResolveBitWidths(input.graph, WithWeights(input.bit_widths, bits)));
@@ -221,6 +217,24 @@ Result<std::vector<LayerSensitivity>> Measure(const ModelData& float_model,
 }
 
 }  // namespace
+
+ImageShares ShareImages(const CalibrationImages& images) {
+  constexpr uint32_t kFewImages = 8;
+  if (images.count < kFewImages) return {images, images};
+  const uint32_t stride = std::max((images.count + kProbeImages - 1) / kProbeImages, 4u);
+  ImageShares shares;
+  for (CalibrationImages* share : {&shares.rounding, &shares.probes}) {
+    share->height = images.height;
+    share->width = images.width;
+  }
+  for (uint32_t i = 0; i < images.count; ++i) {
+    CalibrationImages& share = i % stride == 0 ? shares.probes : shares.rounding;
+    const std::span<const uint8_t> pixels = images.image(i);
+    share.pixels.insert(share.pixels.end(), pixels.begin(), pixels.end());
+    ++share.count;
+  }
+  return shares;
+}
 
 Result<std::vector<LayerSensitivity>> MeasureSensitivity(
     const ModelData& float_model, const CalibrationImages& images, const Method& method,

@@ -35,12 +35,21 @@ struct LayerSensitivity {
 };
 
 inline constexpr int kProbeBits = 3;
-inline constexpr uint32_t kProbeImages = 128;
+inline constexpr uint32_t kProbeImages = 128;  // about, see ShareImages
+
+// Probes must be images that rounding has not seen: a layer that was fitted to few samples (the
+// last one sees one an image) does much worse on others than on its own, and would get too few
+// bits. Every few images one is a probe; sets of less than 8 are both.
+struct ImageShares {
+  CalibrationImages rounding, probes;
+};
+ImageShares ShareImages(const CalibrationImages& images);
 
 // One entry per convolution, with the widths in `widths` (those at least kProbeBits and 8 among
 // them); a layer whose width the user fixed (BitWidths' layers, first, last) has that one only.
 // `input.moments` must be there: rounding is RoundLayers. `decisions`: activations and
-// equalisation. With `input.cache` the table is kept for other target sizes and for --pareto.
+// equalisation. `images`: the probes. With `input.cache` the table is kept for other target sizes
+// and for --pareto.
 Result<std::vector<LayerSensitivity>> MeasureSensitivity(
     const ModelData& float_model, const CalibrationImages& images, const Method& method,
     const MethodInput& input, const Decisions& decisions, std::span<const int> widths);

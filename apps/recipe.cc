@@ -180,7 +180,6 @@ Status ApplyEffort(const std::string& name, Recipe& recipe) {
   recipe.images = name == "fast" ? 256 : name == "best" ? 0 : defaults.images;
   recipe.quantize.rounding = name == "fast" ? Rounding::kGptq : Rounding::kSequential;
   recipe.quantize.views = name == "best" ? kBestViews : defaults.quantize.views;
-  recipe.quantize.distillation.epochs = name == "best" ? kBestEpochs : 0;
   return Status();
 }
 

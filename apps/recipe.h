@@ -2,7 +2,7 @@
 //   {"method": "uniform", "alpha": 0.5, "alpha_mode": "fraction", "low_bits": 3, "high_bits": 4,
 //    "data_free": false, "weight_bits": 4, "first_bits": 8, "last_bits": 8,
 //    "layers": {"stem": 6}, "target_size": 0, "max_bops": 0, "activation_bits": 8, "rounding":
-//    "sequential", "views": 4, "activation_range": "mse", "equalize": false, "distill_epochs": 0,
+//    "sequential", "views": 1, "activation_range": "mse", "equalize": false, "distill_epochs": 0,
 //    "images": 512, "seed": 1, "float_isa": "avx2"}
 // Keys that are left out keep their defaults, unknown ones are errors. Threads and memory limits
 // are no settings: they do not change the result.
@@ -27,10 +27,9 @@ struct Recipe {
 // Sets what makes the difference between a quick trial and the most that can be had:
 //   fast     second-order rounding, 256 images: some 20 s for a MobileNet on two cores
 //   default  sequential rounding, 512 images: about 2 minutes
-//   best     the same with all images, kBestViews views of each, and self-distillation of
-//            kBestEpochs epochs
-inline constexpr uint32_t kBestViews = 8;
-inline constexpr uint32_t kBestEpochs = 8;
+//   best     the same with all images and kBestViews views of each: 4 times as long for every
+//            thousand images
+inline constexpr uint32_t kBestViews = 4;
 Status ApplyEffort(const std::string& name, Recipe& recipe);
 
 // The layers of `recipe` must be named (see NameLayers).

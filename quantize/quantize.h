@@ -45,7 +45,7 @@ struct QuantizeOptions {
   uint32_t curve_points = 0;
   int activation_bits = 8;  // 2..8
   Rounding rounding = Rounding::kSequential;
-  uint32_t views = 4;  // of every image, >= 1: what sequential rounding learns from
+  uint32_t views = 1;  // of every image, >= 1: what sequential rounding learns from
   RangeMethod range_method = RangeMethod::kSquaredError;
   // Measured on MobileNets and EfficientNet-Lite0: with per-channel weight scales, equalising costs
   // accuracy at 8 and 6 activation bits (scales from channel ranges clip images beyond them) and

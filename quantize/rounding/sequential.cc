@@ -30,9 +30,6 @@ using MatrixView = Eigen::Map<Matrix>;
 using ConstMatrixView = Eigen::Map<const Matrix>;
 using Index = Eigen::Index;
 
-// Layers that are rounded after one run of both networks. More is faster; but a layer then sees
-// those of its own stage as they were before.
-constexpr uint32_t kLayersAtOnce = 3;
 // Views whose samples are held at a time.
 constexpr uint32_t kViewsAtOnce = 8;
 // Ridges to choose from, relative to the mean variance of the inputs.
@@ -163,6 +160,8 @@ double RegressionError(const RegressionMoments& moments, std::span<const float> 
 // samples (the last one: an image is one) would learn the calibration images by heart otherwise.
 class LayerRegression {
  public:
+  static constexpr uint32_t kHalves = 2;
+
   LayerRegression(const Graph& graph, uint32_t n, uint32_t num_views, const Decisions& decisions,
                   uint32_t addition)
       : graph_(graph),
@@ -172,7 +171,7 @@ class LayerRegression {
         weights_(EffectiveWeights(graph, node_, decisions.equalization)),
         bias_(EffectiveBias(graph, node_, decisions.equalization)),
         rows_(static_cast<uint32_t>(bias_.size()) / sampler_.groups()),
-        halves_(2, RegressionMoments(sampler_.groups(), sampler_.size(), rows_)) {}
+        halves_(kHalves, RegressionMoments(sampler_.groups(), sampler_.size(), rows_)) {}
 
   void Sample(std::span<const float> float_src, std::span<const float> quantized_src, double offset,
               LayerSamples& samples) const {
@@ -192,8 +191,9 @@ class LayerRegression {
     }
   }
 
-  void Add(uint32_t image, const LayerSamples& samples) {
-    RegressionMoments& half = halves_[image % 2];
+  // The halves may be added to at the same time.
+  void Add(uint32_t which, const LayerSamples& samples) {
+    RegressionMoments& half = halves_[which];
     const Index count = sampler_.samples();
     const Index size = sampler_.size();
     for (uint32_t g = 0; g < sampler_.groups(); ++g) {
@@ -342,18 +342,16 @@ Status SampleLayer(const NetworkPair& networks, const LayerRegression& layer, co
   return Status();
 }
 
-// The first nodes of the graph, up to the last tensor that `layers` read.
-Graph GraphUpTo(const Graph& graph, std::span<const LayerRegression> layers) {
+// The first nodes of the graph, up to the last tensor that the layer reads.
+Graph GraphUpTo(const Graph& graph, const LayerRegression& layer) {
   const GraphView view(graph);
   uint32_t last = 0;
   const auto reach = [&](uint32_t tensor) {
     if (tensor != graph.input) last = std::max(last, view.producer(tensor));
   };
-  for (const LayerRegression& layer : layers) {
-    reach(layer.node().inputs[0]);
-    if (layer.addition() != kNone) {
-      reach(OtherOperand(graph.nodes[layer.addition()], layer.node().output));
-    }
+  reach(layer.node().inputs[0]);
+  if (layer.addition() != kNone) {
+    reach(OtherOperand(graph.nodes[layer.addition()], layer.node().output));
   }
   Graph part = graph;
   part.nodes.resize(size_t{last} + 1);
@@ -386,45 +384,37 @@ class Views {
   const uint64_t seed_;
 };
 
-Status RoundStage(const ModelData& float_model, const Views& views, std::span<const uint32_t> nodes,
-                  uint64_t seed, uint32_t threads, Decisions& decisions) {
+Status RoundNext(const ModelData& float_model, const Views& views, uint32_t node, uint64_t seed,
+                 uint32_t threads, Decisions& decisions) {
   const Graph& graph = float_model.graph;
   MPQ_ASSIGN_OR_RETURN(LoweredModel lowered, LowerModel(float_model, decisions));
   MPQ_ASSIGN_OR_RETURN(const Model model, Model::FromData(std::move(lowered.data)));
-  const std::vector<uint32_t> additions = ChooseResiduals(graph, decisions);
-  std::vector<LayerRegression> layers;
-  layers.reserve(nodes.size());
-  for (const uint32_t n : nodes) {
-    layers.emplace_back(graph, n, views.count(), decisions, additions[n]);
-  }
-  const Graph part = GraphUpTo(graph, layers);
+  LayerRegression layer(graph, node, views.count(), decisions,
+                        ChooseResiduals(graph, decisions)[node]);
+  const Graph part = GraphUpTo(graph, layer);
   std::vector<NetworkPair> pairs;
   for (uint32_t t = 0; t < std::max(threads, 1u); ++t) {
     pairs.emplace_back(part, float_model.preprocessing, decisions, lowered.tensors);
   }
-  std::vector<std::vector<LayerSamples>> samples(nodes.size(),
-                                                 std::vector<LayerSamples>(kViewsAtOnce));
+  std::vector<LayerSamples> samples(kViewsAtOnce);
   for (uint32_t first = 0; first < views.count(); first += kViewsAtOnce) {
     const uint32_t count = std::min(kViewsAtOnce, views.count() - first);
     MPQ_RETURN_IF_ERROR(ParallelFor(threads, count, [&](uint32_t slot, uint32_t thread) -> Status {
       MPQ_RETURN_IF_ERROR(pairs[thread].Run(model, views.Pixels(first + slot)));
-      for (size_t i = 0; i < nodes.size(); ++i) {
-        MPQ_RETURN_IF_ERROR(SampleLayer(pairs[thread], layers[i], graph,
-                                        SampleOffset(seed, first + slot, nodes[i]),
-                                        samples[i][slot]));
-      }
-      return Status();
+      return SampleLayer(pairs[thread], layer, graph, SampleOffset(seed, first + slot, node),
+                         samples[slot]);
     }));
     MPQ_RETURN_IF_ERROR(
-        ParallelFor(threads, static_cast<uint32_t>(nodes.size()), [&](uint32_t i, uint32_t) {
-          for (uint32_t slot = 0; slot < count; ++slot)
-            layers[i].Add(views.image(first + slot), samples[i][slot]);
+        ParallelFor(threads, LayerRegression::kHalves, [&](uint32_t half, uint32_t) {
+          for (uint32_t slot = 0; slot < count; ++slot) {
+            if (views.image(first + slot) % LayerRegression::kHalves == half) {
+              layer.Add(half, samples[slot]);
+            }
+          }
           return Status();
         }));
   }
-  return ParallelFor(threads, static_cast<uint32_t>(nodes.size()), [&](uint32_t i, uint32_t) {
-    return layers[i].Round(decisions.layers[nodes[i]]);
-  });
+  return layer.Round(decisions.layers[node]);
 }
 
 // The cache's part of this: how many layers are done, and all layers.
@@ -489,35 +479,26 @@ Status RoundSequentially(const ModelData& float_model, const CalibrationImages& 
   const Views views(images, num_views, float_model.preprocessing.interpolation, seed);
   ProgressStage stage(progress, "round in sequence", nodes.size() - done);
   while (done < nodes.size()) {
-    const size_t count = std::min<size_t>(kLayersAtOnce, nodes.size() - done);
-    MPQ_RETURN_IF_ERROR(RoundStage(float_model, views, std::span(nodes).subspan(done, count), seed,
-                                   threads, decisions));
-    done += count;
-    for (size_t i = 0; i < count; ++i) stage.Step();
+    MPQ_RETURN_IF_ERROR(RoundNext(float_model, views, nodes[done], seed, threads, decisions));
+    ++done;
+    stage.Step();
     MPQ_RETURN_IF_ERROR(saved.Save(done, decisions));
   }
   return Status();
 }
 
 uint64_t EstimateSequentialBytes(const Graph& graph, uint32_t num_views) {
-  std::vector<uint64_t> layers;
+  uint64_t most = 0;
   for (const Node& node : graph.nodes) {
     if (!IsConvolution(node)) continue;
     const PatchSampler sampler(graph, node, std::max(num_views, 1u));
     const uint64_t covariance = uint64_t{sampler.groups()} * sampler.size() * sampler.size();
     const uint64_t weights = graph.weights[node.weights].values.size();
     // Two halves and their sum, and the system that is solved; both kinds of inputs.
-    layers.push_back(sizeof(float) *
-                     (3 * (covariance + weights) + 2 * uint64_t{sampler.size()} * sampler.size() +
-                      3 * weights + uint64_t{2} * kViewsAtOnce * sampler.values()));
-  }
-  uint64_t most = 0;
-  for (size_t first = 0; first < layers.size(); first += kLayersAtOnce) {
-    uint64_t stage = 0;
-    for (size_t i = first; i < std::min<size_t>(first + kLayersAtOnce, layers.size()); ++i) {
-      stage += layers[i];
-    }
-    most = std::max(most, stage);
+    const uint64_t values = 3 * (covariance + weights) +
+                            2 * uint64_t{sampler.size()} * sampler.size() + 3 * weights +
+                            uint64_t{2} * kViewsAtOnce * sampler.values();
+    most = std::max(most, sizeof(float) * values);
   }
   return most;
 }

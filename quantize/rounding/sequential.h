@@ -23,6 +23,9 @@ namespace mpq {
 // the Hessian Cov(x') as ever (rows.h). Replaces codes, scales and biases of all layers but
 // `shifted` ones, whose inputs and scales are tied to others.
 //
+// One layer at a time: two that are rounded with the same inputs would both make up for the same
+// error (MobileNetV1, 4 bits, three at a time: KL 0.20 where one at a time gives 0.037).
+//
 // Float inputs are clamped to what activations can hold: no weight could make up for what is cut
 // off there without moving everything else.
 //
@@ -30,8 +33,7 @@ namespace mpq {
 // callers should leave rounding as it is.
 //
 // `float_model`: prepared; `decisions`: complete, as RoundLayers and bias correction leave them.
-// Deterministic for any number of threads. `cache` keeps what is done after every few
-// layers.
+// Deterministic for any number of threads. `cache` keeps what is done.
 //
 // Of every image `views` are seen: itself, and random parts of it (augmentation.h). What the layers
 // learn by heart of few images is most of what they lose on others.
@@ -40,7 +42,7 @@ Status RoundSequentially(const ModelData& float_model, const CalibrationImages& 
                          uint32_t views, uint64_t seed, uint32_t threads, const StageCache& cache,
                          const Progress& progress, Decisions& decisions);
 
-// Bytes that the sums and samples of one stage take, for a number of views.
+// Bytes that the sums and samples of one layer take, for a number of views.
 uint64_t EstimateSequentialBytes(const Graph& graph, uint32_t num_views);
 
 }  // namespace mpq

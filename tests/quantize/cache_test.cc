@@ -107,12 +107,12 @@ TEST_CASE("quantising goes on from the cache with the same bytes") {
   }
   SUBCASE("a run stopped between two layers") {
     const Progress stop = [](const std::string& stage, uint64_t done, uint64_t) {
-      if (stage == "round in sequence" && done == 4) throw std::runtime_error("stopped");
+      if (stage == "round in sequence" && done == 3) throw std::runtime_error("stopped");
     };
     CHECK_THROWS(Quantize(SmallModel(), RandomImages(64, 16, 16, 3), options, stop).ok());
     Stages rest;
     CHECK(QuantizedFile(options, rest) == whole);
-    CHECK(rest["round in sequence"] == 2);  // of 5, 3 at a time
+    CHECK(rest["round in sequence"] == 3);  // of 5, the third was not saved yet
   }
   SUBCASE("another target size shares the sensitivity table") {
     QuantizedFile(options, stages);

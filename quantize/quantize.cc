@@ -10,6 +10,7 @@
 #include "quantize/activations.h"
 #include "quantize/allocation/allocation.h"
 #include "quantize/bias_correction.h"
+#include "quantize/blas.h"
 #include "quantize/cache/stage_cache.h"
 #include "quantize/calibration.h"
 #include "quantize/logit_gain.h"
@@ -189,6 +190,7 @@ Result<Quantized> Quantize(ModelData float_model, const CalibrationImages& image
     return Error(ErrorCode::kUnsupported, "method '", options.method,
                  "' chooses bits by itself: a limit on bit operations is not for it");
   }
+  KeepProductsInCallersThread();
   PrepareIntegerModel(float_model);
   const Graph& graph = float_model.graph;
   MPQ_RETURN_IF_ERROR(CheckImages(images, graph));

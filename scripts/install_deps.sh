@@ -8,7 +8,7 @@ packages=(
   g++ meson ninja-build pkg-config cmake
   libhwy-dev libxxhash-dev                                  # engine
   libdnnl-dev                                               # float models
-  libprotobuf-dev protobuf-compiler libonnx-dev libeigen3-dev  # quantiser
+  libprotobuf-dev protobuf-compiler libonnx-dev libeigen3-dev libopenblas-dev  # quantiser
   libfmt-dev libcli11-dev nlohmann-json3-dev libstb-dev     # tools
   libjs-chart.js                                            # charts of reports (MIT licence)
   doctest-dev python3 python3-numpy python3-pil             # tests

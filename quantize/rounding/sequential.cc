@@ -32,8 +32,8 @@ using Index = Eigen::Index;
 
 // Views whose samples are held at a time.
 constexpr uint32_t kViewsAtOnce = 8;
-// Ridges to choose from, relative to the mean variance of the inputs.
-constexpr float kRidges[] = {0.03f, 0.3f, 3.0f, 30.0f};
+// Ridges to choose from, relative to the mean variance of the inputs; 0: no regression.
+constexpr float kRidges[] = {0, 0.03f, 0.3f, 3, 30};
 
 // What one image says about one layer.
 struct LayerSamples {
@@ -213,11 +213,11 @@ class LayerRegression {
   }
 
   // Rounds the layer and sets its bias.
-  Status Round(LayerDecision& layer) {
+  Status Round(uint32_t threads, LayerDecision& layer) {
     RegressionMoments all = halves_[0];
     all.Add(halves_[1]);
     all.Finish();
-    const float ridge = ChooseRidge();
+    MPQ_ASSIGN_OR_RETURN(const float ridge, ChooseRidge(threads));
     const std::vector<float> targets = ridge > 0 ? Regress(all, weights_, ridge) : weights_;
     MPQ_RETURN_IF_ERROR(RoundLayer(graph_, node_, all.inputs, targets, layer));
     MPQ_ASSIGN_OR_RETURN(const std::vector<int8_t> levels, LayerLevels(graph_, node_, layer));
@@ -236,21 +236,28 @@ class LayerRegression {
 
  private:
   // 0: no regression, the weights as they are.
-  float ChooseRidge() {
+  Result<float> ChooseRidge(uint32_t threads) {
     for (RegressionMoments& half : halves_) {
-      if (half.count == 0) return 0;
+      if (half.count == 0) return 0.0f;
       half.Finish();
     }
+    std::vector<double> errors(std::size(kRidges) * kHalves);
+    MPQ_RETURN_IF_ERROR(
+        ParallelFor(threads, static_cast<uint32_t>(errors.size()), [&](uint32_t i, uint32_t) {
+          const RegressionMoments& teacher = halves_[i % kHalves];
+          const RegressionMoments& judge = halves_[kHalves - 1 - i % kHalves];
+          const float ridge = kRidges[i / kHalves];
+          errors[i] =
+              RegressionError(judge, ridge > 0 ? Regress(teacher, weights_, ridge) : weights_);
+          return Status();
+        }));
     float best = 0;
-    double least = 0;
-    for (const RegressionMoments& half : halves_) least += RegressionError(half, weights_);
-    for (const float ridge : kRidges) {
-      const double error = RegressionError(halves_[1], Regress(halves_[0], weights_, ridge)) +
-                           RegressionError(halves_[0], Regress(halves_[1], weights_, ridge));
-      if (error < least) {
-        least = error;
-        best = ridge;
-      }
+    double least = errors[0] + errors[1];
+    for (size_t i = 1; i < std::size(kRidges); ++i) {
+      const double error = errors[kHalves * i] + errors[kHalves * i + 1];
+      if (error >= least) continue;
+      least = error;
+      best = kRidges[i];
     }
     return best;
   }
@@ -414,7 +421,7 @@ Status RoundNext(const ModelData& float_model, const Views& views, uint32_t node
           return Status();
         }));
   }
-  return layer.Round(decisions.layers[node]);
+  return layer.Round(threads, decisions.layers[node]);
 }
 
 // The cache's part of this: how many layers are done, and all layers.

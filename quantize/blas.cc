@@ -1,0 +1,15 @@
+#include "quantize/blas.h"
+
+#ifdef EIGEN_USE_BLAS
+#include <cblas.h>
+#endif
+
+namespace mpq {
+
+void KeepProductsInCallersThread() {
+#ifdef EIGEN_USE_BLAS
+  openblas_set_num_threads(1);
+#endif
+}
+
+}  // namespace mpq

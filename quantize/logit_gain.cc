@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "mpq/model.h"
-#include "quantize/integer_run.h"
+#include "quantize/model_run.h"
 #include "quantize/lower.h"
 #include "quantize/passes/graph_view.h"
 
@@ -40,7 +40,7 @@ Status FitLogitGain(const ModelData& float_model, const CalibrationImages& image
   MPQ_ASSIGN_OR_RETURN(LoweredModel lowered, LowerModel(float_model, decisions));
   MPQ_ASSIGN_OR_RETURN(const Model model, Model::FromData(std::move(lowered.data)));
   MPQ_ASSIGN_OR_RETURN(const std::vector<float> logits,
-                       IntegerLogits(model, images, threads, progress));
+                       ModelLogits(model, images, threads, progress));
   const double gain = BestLogitGain(reference, logits, images.count);
   for (double& scale : decisions.layers[last].scales) scale *= gain;
   for (double& bias : decisions.layers[last].bias) bias *= gain;

@@ -13,6 +13,7 @@
 #include "quantize/allocation/sensitivity.h"
 #include "quantize/calibration.h"
 #include "quantize/decisions.h"
+#include "quantize/ptilmpq/paper_layout.h"
 
 namespace mpq {
 
@@ -59,6 +60,7 @@ struct Observations {
   std::vector<WeightObservation> weights;           // of the convolutions, in the graph's order
   std::vector<ActivationObservation> activations;   // of the tensors that are stored, but logits
   std::vector<SensitivityObservation> sensitivity;  // where bits were allocated by it; else empty
+  std::vector<PaperLayout> paper_layouts;           // of --method ptilmpq; else empty
 };
 
 std::vector<SensitivityObservation> Observe(const Graph& graph,

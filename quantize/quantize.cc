@@ -240,11 +240,16 @@ Result<Quantized> Quantize(ModelData float_model, const CalibrationImages& image
                        Observe(graph, calibration, decisions, lowered.tensors));
   result.observations.sensitivity = std::move(findings.sensitivity);
   result.curve = std::move(findings.curve);
+  if (options.method == "ptilmpq") {
+    MPQ_ASSIGN_OR_RETURN(
+        result.observations.paper_layouts,
+        MeasurePaperLayouts(float_model, images, calibration, decisions, options.threads));
+  }
   result.model = std::move(lowered.data);
   MPQ_ASSIGN_OR_RETURN(result.size, MeasureSize(result.model));
   MPQ_ASSIGN_OR_RETURN(const Model model, Model::FromData(result.model));
   MPQ_ASSIGN_OR_RETURN(const std::vector<float> logits,
-                       IntegerLogits(model, images, options.threads, progress));
+                       ModelLogits(model, images, options.threads, progress));
   result.agreement = CompareLogits(calibration.logits, logits, images.count);
   return result;
 }

@@ -196,6 +196,20 @@ Json CurveJson(const std::vector<CurvePoint>& curve) {
   return points;
 }
 
+// Beside our own figures: the paper's levels with as many stored bits, and with as many nominal
+// ones.
+Json PaperLayoutsJson(const ReportInput& input) {
+  Json layouts = Json::array();
+  const auto weights = static_cast<double>(std::max<uint64_t>(input.facts.total.weights, 1));
+  for (const PaperLayout& layout : input.observations.paper_layouts) {
+    Json json = {{"nominal_bits_per_weight", static_cast<double>(layout.nominal_bits) / weights},
+                 {"stored_bits_per_weight", static_cast<double>(layout.stored_bits) / weights}};
+    json.update(AgreementJson(layout.agreement));
+    layouts.push_back(std::move(json));
+  }
+  return layouts;
+}
+
 bool HasExtension(const std::string& path, const char* extension) {
   return std::filesystem::path(path).extension() == extension;
 }
@@ -223,6 +237,7 @@ Json ReportJson(const ReportInput& input) {
                {"warnings", Warnings(input).Take()},
                {"layers", LayersJson(input)},
                {"activations", std::move(activations)}};
+  if (!input.observations.paper_layouts.empty()) json["paper_layouts"] = PaperLayoutsJson(input);
   if (!input.curve.empty()) json["curve"] = CurveJson(input.curve);
   return json;
 }

@@ -12,7 +12,7 @@
 #include "apps/inspection.h"
 #include "mpq/model.h"
 #include "mpq/status.h"
-#include "quantize/integer_run.h"
+#include "quantize/model_run.h"
 #include "quantize/observations.h"
 
 namespace mpq {

@@ -172,7 +172,7 @@ Result<std::vector<ParetoPoint>> Allocator::Curve(const CalibrationImages& image
     point.file_bytes = size.file_bytes;
     MPQ_ASSIGN_OR_RETURN(const Model model, Model::FromData(std::move(lowered.data)));
     MPQ_ASSIGN_OR_RETURN(const std::vector<float> logits,
-                         IntegerLogits(model, images, threads, Progress()));
+                         ModelLogits(model, images, threads, Progress()));
     point.agreement = CompareLogits(float_logits, logits, images.count);
     stage.Step();
   }

@@ -11,7 +11,7 @@
 #include "mpq/status.h"
 #include "quantize/allocation/knapsack.h"
 #include "quantize/allocation/sensitivity.h"
-#include "quantize/integer_run.h"
+#include "quantize/model_run.h"
 #include "quantize/progress.h"
 
 namespace mpq {

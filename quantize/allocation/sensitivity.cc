@@ -10,7 +10,7 @@
 #include "quantize/bias_correction.h"
 #include "quantize/cache/fingerprint.h"
 #include "quantize/cache/layer_bytes.h"
-#include "quantize/integer_run.h"
+#include "quantize/model_run.h"
 #include "quantize/lower.h"
 #include "quantize/parallel.h"
 #include "quantize/passes/graph_view.h"
@@ -92,7 +92,7 @@ class Probe {
   Result<std::vector<float>> Logits() const {
     MPQ_ASSIGN_OR_RETURN(LoweredModel lowered, LowerModel(float_model_, base_));
     MPQ_ASSIGN_OR_RETURN(const Model model, Model::FromData(std::move(lowered.data)));
-    return IntegerLogits(model, images_, input_.threads, Progress());
+    return ModelLogits(model, images_, input_.threads, Progress());
   }
 
   const ModelData& float_model_;

@@ -174,7 +174,7 @@ TEST_CASE("training brings the integer model closer to float, on images it has n
     seen[trained] = quantized->agreement.mean_kl;
     const auto loaded = Model::FromData(quantized->model);
     REQUIRE(loaded.ok());
-    const auto logits = IntegerLogits(*loaded, others, 1, Progress());
+    const auto logits = ModelLogits(*loaded, others, 1, Progress());
     REQUIRE(logits.ok());
     ModelData prepared = model;
     PrepareIntegerModel(prepared);

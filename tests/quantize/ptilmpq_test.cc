@@ -188,6 +188,30 @@ TEST_CASE("a target size is met by alpha, or refused") {
             .find("alpha 0 with 3 bits makes a file of") != std::string::npos);
 }
 
+TEST_CASE("the paper's own layout stands beside ours: bits as the paper counts and as stored") {
+  const CalibrationImages images = RandomImages(40, 16, 16, 6);
+  QuantizeOptions options;
+  options.method = "ptilmpq";
+  options.rounding = Rounding::kGptq;
+  options.method_options.ptilmpq = {.alpha = 1, .low_bits = 5, .high_bits = 6};
+  const auto quantized = Quantize(SmallModel(), images, options, Progress());
+  REQUIRE_MESSAGE(quantized.ok(), quantized.status().message());
+  const std::vector<PaperLayout>& layouts = quantized->observations.paper_layouts;
+  REQUIRE(layouts.size() == 2);
+  const uint64_t weights = quantized->size.num_weights;
+  CHECK(layouts[0].stored_bits == quantized->size.nominal_bits);
+  CHECK(layouts[1].nominal_bits == quantized->size.nominal_bits);
+  for (const PaperLayout& layout : layouts) {
+    CHECK(layout.stored_bits == layout.nominal_bits + weights);
+    CHECK(layout.agreement.num_images == images.count);
+  }
+  CHECK(layouts[1].agreement.mean_kl < layouts[0].agreement.mean_kl);
+  options.method = "two-region";
+  CHECK(Quantize(SmallModel(), images, options, Progress())
+            .value()
+            .observations.paper_layouts.empty());
+}
+
 TEST_CASE("bad options are refused") {
   PtilmpqOptions options;
   options.alpha = 1.5;

@@ -45,7 +45,7 @@ TEST_CASE("sequential rounding brings the output closer to float, on other image
   REQUIRE(reference.ok());
   const auto logits = [&](const ModelData& data) {
     const Model model = Model::FromData(data).value();
-    return IntegerLogits(model, others, 1, Progress()).value();
+    return ModelLogits(model, others, 1, Progress()).value();
   };
   const std::vector<float> expected = logits(reference->model);
   for (const int bits : {2, 3}) {

@@ -1,4 +1,4 @@
-#include "quantize/integer_run.h"
+#include "quantize/model_run.h"
 
 #include <algorithm>
 #include <cmath>
@@ -38,7 +38,7 @@ size_t BestClass(std::span<const float> logits) {
 
 }  // namespace
 
-Status RunIntegerModel(const Model& model, const CalibrationImages& images, uint32_t count,
+Status RunModel(const Model& model, const CalibrationImages& images, uint32_t count,
                        bool keep_tensors, uint32_t threads, ProgressStage* stage,
                        const std::function<Status(uint32_t, uint32_t, const Session&)>& visit) {
   count = std::min(count, images.count);
@@ -83,12 +83,12 @@ Agreement CompareLogits(std::span<const float> reference, std::span<const float>
   return agreement;
 }
 
-Result<std::vector<float>> IntegerLogits(const Model& model, const CalibrationImages& images,
+Result<std::vector<float>> ModelLogits(const Model& model, const CalibrationImages& images,
                                          uint32_t threads, const Progress& progress) {
   const size_t classes = model.num_classes();
   std::vector<float> logits(images.count * classes);
   ProgressStage stage(progress, "compare with float", images.count);
-  MPQ_RETURN_IF_ERROR(RunIntegerModel(model, images, images.count, /*keep_tensors=*/false, threads,
+  MPQ_RETURN_IF_ERROR(RunModel(model, images, images.count, /*keep_tensors=*/false, threads,
                                       &stage,
                                       [&](uint32_t, uint32_t image, const Session& session) {
                                         std::copy(session.logits().begin(), session.logits().end(),

@@ -12,4 +12,12 @@ void KeepProductsInCallersThread() {
 #endif
 }
 
+std::string ProductsDescription() {
+#ifdef EIGEN_USE_BLAS
+  return std::string("openblas ") + openblas_get_corename();
+#else
+  return "eigen";
+#endif
+}
+
 }  // namespace mpq

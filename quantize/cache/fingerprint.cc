@@ -3,6 +3,7 @@
 #include "engine/core/float_executor.h"
 #include "format/checksum.h"
 #include "format/writer.h"
+#include "quantize/blas.h"
 
 namespace mpq {
 
@@ -15,6 +16,7 @@ Result<Fingerprint> Fingerprint::Create(const ModelData& model, const Calibratio
   fingerprint.Add(std::string_view(MPQ_VERSION));
   fingerprint.Add(FloatBackendDescription());
   fingerprint.Add(FloatIsaName());
+  fingerprint.Add(ProductsDescription());
   fingerprint.Add(seed);
   fingerprint.Add(file);
   fingerprint.Add(uint64_t{images.count});

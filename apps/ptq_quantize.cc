@@ -405,7 +405,9 @@ void AddOptions(CLI::App& app, Arguments& a) {
       ->capture_default_str();
   app.add_option("--preprocess", a.preprocess, "how images become the input, JSON");
   app.add_option("--labels", a.labels, "class names, one a line");
-  app.add_option("--method", q.method, "quantisation method: uniform, two-region or ptilmpq")
+  app.add_option("--method", q.method,
+                 "levels of the weights: uniform, two-region, learned (for each layer) or "
+                 "ptilmpq")
       ->capture_default_str();
   AddPtilmpqOptions(app, q.method_options.ptilmpq);
   app.add_option("--weight-bits", q.bit_widths.weights, "bits of a weight")

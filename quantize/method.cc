@@ -1,6 +1,7 @@
 #include "quantize/method.h"
 
 #include "format/message.h"
+#include "quantize/learned_levels.h"
 #include "quantize/parallel.h"
 #include "quantize/passes/graph_view.h"
 #include "quantize/ptilmpq/method.h"
@@ -20,6 +21,7 @@ struct MethodEntry {
 constexpr MethodEntry kMethods[] = {
     {"uniform", [](const MethodOptions&) { return MakeUniformMethod(); }},
     {"two-region", [](const MethodOptions&) { return MakeTwoRegionMethod(); }},
+    {"learned", [](const MethodOptions&) { return MakeLearnedLevelsMethod(); }},
     {"ptilmpq", MakePtilmpqMethod},
 };
 

@@ -18,8 +18,8 @@ namespace mpq {
 class Fingerprint {
  public:
   // What all stages depend on: the model but for its provenance, the images, the seed that samples
-  // them, what has been decided, the float backend with its instruction set, and this software's
-  // version.
+  // them, what has been decided, who computes and for which CPU (float backend, BLAS), and this
+  // software's version.
   static Result<Fingerprint> Create(const ModelData& model, const CalibrationImages& images,
                                     uint64_t seed, const Decisions& decisions);
 

@@ -102,7 +102,7 @@ ModelData UnevenModel() {
 
 TEST_CASE("a target size is kept and used, and more bytes are no worse") {
   const CalibrationImages images = RandomImages(40, 16, 16, 6);
-  for (const char* method : {"uniform", "two-region"}) {
+  for (const char* method : {"uniform", "two-region", "learned"}) {
     CAPTURE(method);
     QuantizeOptions options;
     options.method = method;

@@ -3,48 +3,12 @@
 
 #include <doctest/doctest.h>
 
-#include <cmath>
-#include <random>
-
 #include "quantize/uniform.h"
 #include "quantize/weight_range.h"
-#include "tests/quantize/graph_builder.h"
+#include "tests/quantize/one_layer.h"
 
 namespace mpq {
 namespace {
-
-// A dense layer whose weights follow Laplace's distribution, as those of real layers nearly do.
-Graph LaplaceLayer(uint32_t inputs, uint32_t outputs) {
-  GraphBuilder builder(1, 1, inputs);
-  const uint32_t output = builder.Conv(builder.input(), outputs);
-  std::exponential_distribution<float> size(1);
-  std::vector<float> values(size_t{inputs} * outputs);
-  for (float& v : values) v = size(builder.random()) * (builder.random()() % 2 == 0 ? 1.0f : -1.0f);
-  builder.last_weights().values = std::move(values);
-  return builder.Finish(output);
-}
-
-struct LayerInput {
-  explicit LayerInput(Graph layer) : graph(std::move(layer)) {}
-  Graph graph;
-  Equalization equalization;
-  BitWidths widths;
-  Progress progress;
-
-  MethodInput Get() { return {graph, equalization, nullptr, {}, widths, 1, 1, progress}; }
-};
-
-double SquaredError(LayerInput& layer, const LayerDecision& decision) {
-  const Node& node = layer.graph.nodes[0];
-  const std::vector<int8_t> levels = *LayerLevels(layer.graph, node, decision);
-  const Weights& weights = layer.graph.weights[node.weights];
-  double error = 0;
-  for (size_t i = 0; i < levels.size(); ++i) {
-    const double scale = decision.scales[i / (levels.size() / weights.out_channels)];
-    error += std::pow(weights.values[i] - scale * levels[i], 2);
-  }
-  return error;
-}
 
 TEST_CASE("Laplacian weights: two regions err less than uniform levels of as many bits") {
   LayerInput layer(LaplaceLayer(96, 32));

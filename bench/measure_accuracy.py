@@ -2,10 +2,11 @@
 """Quantises the models of the shared folder and prints accuracy and size against float.
 
     bench/measure_accuracy.py --build build --shared ../shared --out build/accuracy
-        [--bits 8,4 | --sizes | --alphas 0,0.5,1] [--models NAME,...] [--name NAME] [--quantize-args "..."]
+        [--bits 8,4 | --sizes [SIZE,...] | --alphas 0,0.5,1] [--models NAME,...] [--name NAME]
+        [--quantize-args "..."]
 
---sizes quantises to the file sizes of docs/accuracy.md instead of to a width, --alphas by
---method ptilmpq from its smallest model to its most accurate one. Calibration uses
+--sizes quantises to file sizes instead of to a width, those of docs/accuracy.md unless it names
+others; --alphas by --method ptilmpq from its smallest model to its most accurate one. Calibration uses
 images/calibration (CIFAR models: cifar10/calibration_1000.bin) and nothing else; evaluation uses
 images/photos + images/val (CIFAR models: cifar10/test_2000.bin). One row of a table for each model
 and width or size; more is in OUT/NAME/MODEL.*.json. Models that are there already are evaluated only.
@@ -83,7 +84,8 @@ def evaluate(model, target, reference, args):
 def variants(model, args):
     """What to make of a model: a name and ptq-quantize's options."""
     if args.sizes:
-        return [(size, ["--target-size", size]) for size in SIZES[model]]
+        sizes = SIZES[model] if args.sizes == "documented" else args.sizes.split(",")
+        return [(size, ["--target-size", size]) for size in sizes]
     if args.alphas:
         return [(f"alpha{alpha}", ["--method", "ptilmpq", "--alpha", alpha])
                 for alpha in args.alphas.split(",")]
@@ -118,7 +120,8 @@ def main():
     parser.add_argument("--shared", default="../shared")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("build/accuracy"))
     parser.add_argument("--bits", default="8")
-    parser.add_argument("--sizes", action="store_true", help="file sizes instead of widths")
+    parser.add_argument("--sizes", nargs="?", const="documented",
+                        help="file sizes instead of widths")
     parser.add_argument("--alphas", help="of PTILMPQ, instead of widths")
     parser.add_argument("--name", default="default", help="folder below --out")
     parser.add_argument("--models", help="default: all; with --sizes those that have sizes")

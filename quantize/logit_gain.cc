@@ -4,8 +4,8 @@
 #include <vector>
 
 #include "mpq/model.h"
-#include "quantize/model_run.h"
 #include "quantize/lower.h"
+#include "quantize/model_run.h"
 #include "quantize/passes/graph_view.h"
 
 namespace mpq {

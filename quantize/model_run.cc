@@ -39,8 +39,8 @@ size_t BestClass(std::span<const float> logits) {
 }  // namespace
 
 Status RunModel(const Model& model, const CalibrationImages& images, uint32_t count,
-                       bool keep_tensors, uint32_t threads, ProgressStage* stage,
-                       const std::function<Status(uint32_t, uint32_t, const Session&)>& visit) {
+                bool keep_tensors, uint32_t threads, ProgressStage* stage,
+                const std::function<Status(uint32_t, uint32_t, const Session&)>& visit) {
   count = std::min(count, images.count);
   SessionOptions options;
   options.keep_tensors = keep_tensors;
@@ -84,17 +84,16 @@ Agreement CompareLogits(std::span<const float> reference, std::span<const float>
 }
 
 Result<std::vector<float>> ModelLogits(const Model& model, const CalibrationImages& images,
-                                         uint32_t threads, const Progress& progress) {
+                                       uint32_t threads, const Progress& progress) {
   const size_t classes = model.num_classes();
   std::vector<float> logits(images.count * classes);
   ProgressStage stage(progress, "compare with float", images.count);
-  MPQ_RETURN_IF_ERROR(RunModel(model, images, images.count, /*keep_tensors=*/false, threads,
-                                      &stage,
-                                      [&](uint32_t, uint32_t image, const Session& session) {
-                                        std::copy(session.logits().begin(), session.logits().end(),
-                                                  logits.begin() + image * classes);
-                                        return Status();
-                                      }));
+  MPQ_RETURN_IF_ERROR(RunModel(model, images, images.count, /*keep_tensors=*/false, threads, &stage,
+                               [&](uint32_t, uint32_t image, const Session& session) {
+                                 std::copy(session.logits().begin(), session.logits().end(),
+                                           logits.begin() + image * classes);
+                                 return Status();
+                               }));
   return logits;
 }
 

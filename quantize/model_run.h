@@ -39,7 +39,7 @@ Agreement CompareLogits(std::span<const float> reference, std::span<const float>
 
 // The logits of all images, [images][classes].
 Result<std::vector<float>> ModelLogits(const Model& model, const CalibrationImages& images,
-                                         uint32_t threads, const Progress& progress);
+                                       uint32_t threads, const Progress& progress);
 
 }  // namespace mpq
 

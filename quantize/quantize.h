@@ -15,8 +15,8 @@
 #include "quantize/bit_widths.h"
 #include "quantize/distillation/distillation.h"
 #include "quantize/images.h"
-#include "quantize/model_run.h"
 #include "quantize/method.h"
+#include "quantize/model_run.h"
 #include "quantize/observations.h"
 #include "quantize/progress.h"
 

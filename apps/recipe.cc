@@ -179,7 +179,6 @@ Status ApplyEffort(const std::string& name, Recipe& recipe) {
   const Recipe defaults;
   recipe.images = name == "fast" ? 256 : name == "best" ? 0 : defaults.images;
   recipe.quantize.rounding = name == "fast" ? Rounding::kGptq : Rounding::kSequential;
-  recipe.quantize.views = name == "best" ? kBestViews : defaults.quantize.views;
   return Status();
 }
 

@@ -27,9 +27,7 @@ struct Recipe {
 // Sets what makes the difference between a quick trial and the most that can be had:
 //   fast     second-order rounding, 256 images: some 20 s for a MobileNet on two cores
 //   default  sequential rounding, 512 images: about 2 minutes
-//   best     the same with all images and kBestViews views of each: 4 times as long for every
-//            thousand images
-inline constexpr uint32_t kBestViews = 4;
+//   best     the same with all images
 Status ApplyEffort(const std::string& name, Recipe& recipe);
 
 // The layers of `recipe` must be named (see NameLayers).

@@ -26,6 +26,7 @@ THIRD_PARTY = {
     r"(oneapi/dnnl/)?dnnl.*": ["engine/onednn"],
     r"google/protobuf/.*|onnx/.*|.*\.pb\.h": ["quantize/import", "tests/import"],
     r"Eigen/.*": ["quantize"],
+    r"cblas\.h": ["quantize"],
     r"(stb/)?stb_image.*": ["apps"],
     r"xxh(ash|3)\.h": ["format", "quantize/import"],
     r"fmt/.*|CLI/.*|nlohmann/.*": ["apps", "bench", "tests/apps"],

@@ -99,7 +99,8 @@ TEST_CASE("bad options and images are refused before any work") {
   CHECK(message(options, images) == "weights: 0 bits, expected 1..8");
   options = {};
   options.method = "none";
-  CHECK(message(options, images) == "unknown method 'none'; known: uniform, two-region, ptilmpq");
+  CHECK(message(options, images) ==
+        "unknown method 'none'; known: uniform, two-region, learned, ptilmpq");
   CHECK(message({}, CalibrationImages()) == "no calibration images");
   CHECK(message({}, RandomImages(2, 8, 16, 1)) ==
         "calibration images of 8x16 pixels, the model's input has 16x16");

@@ -75,7 +75,7 @@ TEST_CASE("REGEX=BITS") {
 TEST_CASE("unknown methods list the known ones") {
   CHECK(MakeMethod("uniform").ok());
   CHECK(MakeMethod("magic").status().message() ==
-        "unknown method 'magic'; known: uniform, two-region, ptilmpq");
+        "unknown method 'magic'; known: uniform, two-region, learned, ptilmpq");
 }
 
 TEST_CASE("samples are ascending, without repeats, and fixed by the seed") {

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <functional>
 #include <utility>
 
 #include "quantize/two_region.h"
@@ -110,11 +109,6 @@ std::vector<int8_t> Integers(std::span<const double> levels, double step) {
   return integers;
 }
 
-bool IsLevelSet(std::span<const int8_t> levels) {
-  return std::adjacent_find(levels.begin(), levels.end(), std::greater_equal<>()) == levels.end() &&
-         std::binary_search(levels.begin(), levels.end(), int8_t{0});
-}
-
 // sum(importance * (w - w_q)^2) of a layer.
 Result<double> LayerError(const MethodInput& input, uint32_t node, const WeightRows& rows,
                           const LayerDecision& layer) {
@@ -162,15 +156,6 @@ std::vector<int8_t> Mirrored(std::span<const int8_t> levels) {
   return mirrored;
 }
 
-class LearnedLevelsMethod final : public Method {
- public:
-  std::string_view name() const override { return "learned"; }
-
-  Result<std::vector<LayerDecision>> Decide(const MethodInput& input) const override {
-    return DecideLayers(input, DecideLearnedLayer);
-  }
-};
-
 }  // namespace
 
 LearnedLevels LearnLevels(std::vector<ScaledWeight> weights, std::span<const int8_t> start) {
@@ -181,7 +166,7 @@ LearnedLevels LearnLevels(std::vector<ScaledWeight> weights, std::span<const int
   const int bits = std::bit_width(start.size()) - 1;
   for (int top = static_cast<int>(start.size() / 2); top <= MaxReach(bits) && reach > 0; ++top) {
     std::vector<int8_t> integers = Integers(learned, reach / top);
-    if (!IsLevelSet(integers)) continue;
+    if (!TableLevels(bits, integers).ok()) continue;
     const double error = ErrorOf(sums, integers, reach / top);
     if (error < best.error) best = {std::move(integers), error};
   }
@@ -197,8 +182,9 @@ Result<LayerDecision> DecideLearnedLayer(const MethodInput& input, uint32_t node
   MPQ_ASSIGN_OR_RETURN(const Levels first, BlockLevels(Description(two_region), 0));
   const std::span<const int8_t> levels(first.level.data(), first.count);
   // With 2^bits levels, one side of 0 has one more.
-  LearnedLevels learned = LearnLevels(Sample(rows, two_region.scales), levels);
-  LearnedLevels mirrored = LearnLevels(Sample(rows, two_region.scales), Mirrored(levels));
+  const std::vector<ScaledWeight> sample = Sample(rows, two_region.scales);
+  LearnedLevels learned = LearnLevels(sample, levels);
+  LearnedLevels mirrored = LearnLevels(sample, Mirrored(levels));
   if (mirrored.error < learned.error) learned = std::move(mirrored);
   for (int turn = 1; turn <= kTurns; ++turn) {
     MPQ_ASSIGN_OR_RETURN(LayerDecision layer, WithTable(input, node, bits, rows, learned.levels));
@@ -212,7 +198,7 @@ Result<LayerDecision> DecideLearnedLayer(const MethodInput& input, uint32_t node
 }
 
 std::unique_ptr<Method> MakeLearnedLevelsMethod() {
-  return std::make_unique<LearnedLevelsMethod>();
+  return MakeLayerwiseMethod("learned", DecideLearnedLayer);
 }
 
 }  // namespace mpq

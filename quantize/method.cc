@@ -25,22 +25,37 @@ constexpr MethodEntry kMethods[] = {
     {"ptilmpq", MakePtilmpqMethod},
 };
 
+class LayerwiseMethod final : public Method {
+ public:
+  LayerwiseMethod(std::string_view name, DecideLayer* decide) : name_(name), decide_(decide) {}
+
+  std::string_view name() const override { return name_; }
+
+  Result<std::vector<LayerDecision>> Decide(const MethodInput& input) const override {
+    MPQ_ASSIGN_OR_RETURN(const std::vector<uint8_t> bits,
+                         ResolveBitWidths(input.graph, input.bit_widths));
+    std::vector<LayerDecision> layers(input.graph.nodes.size());
+    ProgressStage stage(input.progress, "choose levels", layers.size());
+    MPQ_RETURN_IF_ERROR(ParallelFor(input.threads, static_cast<uint32_t>(layers.size()),
+                                    [&](uint32_t n, uint32_t) -> Status {
+                                      if (IsConvolution(input.graph.nodes[n])) {
+                                        MPQ_ASSIGN_OR_RETURN(layers[n], decide_(input, n, bits[n]));
+                                      }
+                                      stage.Step();
+                                      return Status();
+                                    }));
+    return layers;
+  }
+
+ private:
+  std::string_view name_;
+  DecideLayer* decide_;
+};
+
 }  // namespace
 
-Result<std::vector<LayerDecision>> DecideLayers(const MethodInput& input, DecideLayer* decide) {
-  MPQ_ASSIGN_OR_RETURN(const std::vector<uint8_t> bits,
-                       ResolveBitWidths(input.graph, input.bit_widths));
-  std::vector<LayerDecision> layers(input.graph.nodes.size());
-  ProgressStage stage(input.progress, "choose levels", layers.size());
-  MPQ_RETURN_IF_ERROR(ParallelFor(input.threads, static_cast<uint32_t>(layers.size()),
-                                  [&](uint32_t n, uint32_t) -> Status {
-                                    if (IsConvolution(input.graph.nodes[n])) {
-                                      MPQ_ASSIGN_OR_RETURN(layers[n], decide(input, n, bits[n]));
-                                    }
-                                    stage.Step();
-                                    return Status();
-                                  }));
-  return layers;
+std::unique_ptr<Method> MakeLayerwiseMethod(std::string_view name, DecideLayer* decide) {
+  return std::make_unique<LayerwiseMethod>(name, decide);
 }
 
 Result<std::unique_ptr<Method>> MakeMethod(std::string_view name, const MethodOptions& options) {

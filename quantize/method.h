@@ -64,7 +64,7 @@ class Method {
 // For methods that take a layer and its bits at a time: all convolutions with the bits that the
 // user asked for, in parallel.
 using DecideLayer = Result<LayerDecision>(const MethodInput& input, uint32_t node, int bits);
-Result<std::vector<LayerDecision>> DecideLayers(const MethodInput& input, DecideLayer* decide);
+std::unique_ptr<Method> MakeLayerwiseMethod(std::string_view name, DecideLayer* decide);
 
 // By name; the error lists the names.
 Result<std::unique_ptr<Method>> MakeMethod(std::string_view name,

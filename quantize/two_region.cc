@@ -42,15 +42,6 @@ std::vector<TwoRegionShape> Shapes(int bits) {
   return shapes;
 }
 
-class TwoRegionMethod final : public Method {
- public:
-  std::string_view name() const override { return "two-region"; }
-
-  Result<std::vector<LayerDecision>> Decide(const MethodInput& input) const override {
-    return DecideLayers(input, DecideTwoRegionLayer);
-  }
-};
-
 }  // namespace
 
 TwoRegionShape ChooseTwoRegionShape(const WeightRows& rows, uint32_t first, uint32_t count,
@@ -93,6 +84,8 @@ Result<LayerDecision> DecideTwoRegionLayer(const MethodInput& input, uint32_t no
   return layer;
 }
 
-std::unique_ptr<Method> MakeTwoRegionMethod() { return std::make_unique<TwoRegionMethod>(); }
+std::unique_ptr<Method> MakeTwoRegionMethod() {
+  return MakeLayerwiseMethod("two-region", DecideTwoRegionLayer);
+}
 
 }  // namespace mpq

@@ -32,15 +32,6 @@ Result<Levels> ChooseLevels(const WeightRows& rows, int bits, LayerDecision& lay
   return take_negative ? below : above;
 }
 
-class UniformMethod final : public Method {
- public:
-  std::string_view name() const override { return "uniform"; }
-
-  Result<std::vector<LayerDecision>> Decide(const MethodInput& input) const override {
-    return DecideLayers(input, DecideUniformLayer);
-  }
-};
-
 }  // namespace
 
 Result<LayerDecision> DecideUniformLayer(const MethodInput& input, uint32_t node, int bits) {
@@ -51,6 +42,8 @@ Result<LayerDecision> DecideUniformLayer(const MethodInput& input, uint32_t node
   return layer;
 }
 
-std::unique_ptr<Method> MakeUniformMethod() { return std::make_unique<UniformMethod>(); }
+std::unique_ptr<Method> MakeUniformMethod() {
+  return MakeLayerwiseMethod("uniform", DecideUniformLayer);
+}
 
 }  // namespace mpq

@@ -218,8 +218,7 @@ class LayerRegression {
     all.Add(halves_[1]);
     all.Finish();
     MPQ_ASSIGN_OR_RETURN(const float ridge, ChooseRidge(threads));
-    const std::vector<float> targets = ridge > 0 ? Regress(all, weights_, ridge) : weights_;
-    MPQ_RETURN_IF_ERROR(RoundLayer(graph_, node_, all.inputs, targets, layer));
+    MPQ_RETURN_IF_ERROR(RoundLayer(graph_, node_, all.inputs, Targets(all, ridge), layer));
     MPQ_ASSIGN_OR_RETURN(const std::vector<int8_t> levels, LayerLevels(graph_, node_, layer));
     const uint32_t size = sampler_.size();
     for (size_t c = 0; c < bias_.size(); ++c) {
@@ -236,6 +235,10 @@ class LayerRegression {
 
  private:
   // 0: no regression, the weights as they are.
+  std::vector<float> Targets(const RegressionMoments& moments, float ridge) const {
+    return ridge > 0 ? Regress(moments, weights_, ridge) : weights_;
+  }
+
   Result<float> ChooseRidge(uint32_t threads) {
     for (RegressionMoments& half : halves_) {
       if (half.count == 0) return 0.0f;
@@ -246,9 +249,7 @@ class LayerRegression {
         ParallelFor(threads, static_cast<uint32_t>(errors.size()), [&](uint32_t i, uint32_t) {
           const RegressionMoments& teacher = halves_[i % kHalves];
           const RegressionMoments& judge = halves_[kHalves - 1 - i % kHalves];
-          const float ridge = kRidges[i / kHalves];
-          errors[i] =
-              RegressionError(judge, ridge > 0 ? Regress(teacher, weights_, ridge) : weights_);
+          errors[i] = RegressionError(judge, Targets(teacher, kRidges[i / kHalves]));
           return Status();
         }));
     float best = 0;

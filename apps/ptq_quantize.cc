@@ -504,7 +504,10 @@ Status CheckArguments(Arguments& a) {
   }
   if (!a.curve_file.empty()) a.recipe.quantize.curve_points = kCurvePoints;
   MPQ_RETURN_IF_ERROR(MakeMethod(a.recipe.quantize.method).status());
-  if (!a.report_file.empty()) MPQ_RETURN_IF_ERROR(CheckReportPath(a.report_file));
+  if (!a.report_file.empty()) {
+    MPQ_RETURN_IF_ERROR(CheckReportPath(a.report_file));
+    a.recipe.quantize.paper_layouts = true;
+  }
   if (!a.dry_run && a.target.empty()) {
     return Error(ErrorCode::kInvalidArgument, "-o is missing: where to write the model");
   }

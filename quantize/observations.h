@@ -60,7 +60,7 @@ struct Observations {
   std::vector<WeightObservation> weights;           // of the convolutions, in the graph's order
   std::vector<ActivationObservation> activations;   // of the tensors that are stored, but logits
   std::vector<SensitivityObservation> sensitivity;  // where bits were allocated by it; else empty
-  std::vector<PaperLayout> paper_layouts;           // of --method ptilmpq; else empty
+  std::vector<PaperLayout> paper_layouts;           // where asked for; else empty
 };
 
 std::vector<SensitivityObservation> Observe(const Graph& graph,

@@ -240,7 +240,7 @@ Result<Quantized> Quantize(ModelData float_model, const CalibrationImages& image
                        Observe(graph, calibration, decisions, lowered.tensors));
   result.observations.sensitivity = std::move(findings.sensitivity);
   result.curve = std::move(findings.curve);
-  if (options.method == "ptilmpq") {
+  if (options.paper_layouts && method->chooses_bits()) {
     MPQ_ASSIGN_OR_RETURN(
         result.observations.paper_layouts,
         MeasurePaperLayouts(float_model, images, calibration, decisions, options.threads));

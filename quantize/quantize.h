@@ -43,6 +43,8 @@ struct QuantizeOptions {
   double max_bit_operations = 0;
   // Models to measure on the curve of accuracy against size; 0: none (Quantized::curve).
   uint32_t curve_points = 0;
+  // Measures the paper's own layout beside ours, for reports of methods that choose bits.
+  bool paper_layouts = false;
   int activation_bits = 8;  // 2..8
   Rounding rounding = Rounding::kSequential;
   uint32_t views = 1;  // of every image, >= 1: what sequential rounding learns from

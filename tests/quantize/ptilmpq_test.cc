@@ -194,6 +194,7 @@ TEST_CASE("the paper's own layout stands beside ours: bits as the paper counts a
   options.method = "ptilmpq";
   options.rounding = Rounding::kGptq;
   options.method_options.ptilmpq = {.alpha = 1, .low_bits = 5, .high_bits = 6};
+  options.paper_layouts = true;
   const auto quantized = Quantize(SmallModel(), images, options, Progress());
   REQUIRE_MESSAGE(quantized.ok(), quantized.status().message());
   const std::vector<PaperLayout>& layouts = quantized->observations.paper_layouts;

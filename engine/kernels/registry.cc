@@ -9,6 +9,8 @@
 #include "engine/ref/copy.h"
 #include "engine/ref/depthwise_conv.h"
 #include "engine/ref/pool.h"
+#include "format/message.h"
+#include "format/rounding.h"
 
 namespace mpq {
 
@@ -29,7 +31,35 @@ constexpr Kernel kConvGemmWideAvx512 =
     MakeConvGemmKernel<kGemmWideAvx512>("conv.gemm16.avx512", Isa::kAvx512);
 constexpr Kernel kConvGemmAvx512Vnni =
     MakeConvGemmKernel<kGemmAvx512Vnni>("conv.gemm.avx512vnni", Isa::kAvx512Vnni);
-constexpr Kernel kConvGemmAmx = MakeConvGemmKernel<kGemmAmx>("conv.gemm.amx", Isa::kAmx);
+
+// Tiles of 16 positions and 64 values along k pay where they are filled. Measured on a Xeon with AMX,
+// 8-bit weights, against AVX-512 VNNI in the same process: 1x1 with 16 to 64 inputs 0.25x to 0.75x,
+// the 7x7 stem of a ResNet 0.66x, a dense layer at batch 1 0.66x; 128 inputs and more 1.2x to 2.5x.
+std::string RefuseUnfilledTiles(const Step& step) {
+  constexpr uint32_t kTilePositions = 16;
+  constexpr uint32_t kTileValues = 64;
+  constexpr uint32_t kLeastValues = 128;
+  const uint32_t run = step.layout.quads_per_run * 4;
+  const uint32_t values = step.layout.runs * run;
+  if (values < kLeastValues) {
+    return Message(values, " values along k are fewer than ", kLeastValues);
+  }
+  if (8 * run < 7 * RoundUp(run, kTileValues)) {
+    return Message("runs of ", run, " values leave an eighth of tiles of ", kTileValues, " empty");
+  }
+  const uint32_t positions = step.dst.batch * step.dst.height * step.dst.width;
+  if (positions < kTilePositions) {
+    return Message(positions, " positions are fewer than ", kTilePositions);
+  }
+  return {};
+}
+
+constexpr Kernel MakeAmxKernel() {
+  Kernel kernel = MakeConvGemmKernel<kGemmAmx>("conv.gemm.amx", Isa::kAmx);
+  kernel.refuse = RefuseUnfilledTiles;
+  return kernel;
+}
+constexpr Kernel kConvGemmAmx = MakeAmxKernel();
 
 constexpr Kernel kDepthwiseColumnsSse4 =
     MakeDepthwiseKernel<kDepthwisePairsSse4>("depthwise.columns.sse4", Isa::kSse4);

@@ -331,6 +331,9 @@ constexpr Kernel kConvGemmAmxEmulated =
 #if defined(__x86_64__)
 constexpr Kernel kConvGemmAmxEmulatedTiles =
     MakeConvGemmKernel<kGemmAmxEmulatedTiles>("conv.gemm.amx-emulated-tiles", Isa::kAvx512);
+// The engine's own refuses layers that it computes slowly, not wrongly.
+constexpr Kernel kConvGemmAmxAnywhere =
+    MakeConvGemmKernel<kGemmAmx>("conv.gemm.amx-anywhere", Isa::kAmx);
 #endif
 
 // All kernels that this machine can run, but for the reference.
@@ -344,6 +347,7 @@ std::vector<const Kernel*> FastKernels() {
   };
 #if defined(__x86_64__)
   add(kConvGemmAmxEmulatedTiles);
+  add(kConvGemmAmxAnywhere);
 #endif
   for (const Kernel* kernel : KernelsFor(OpKind::kConv)) add(*kernel);
   return kernels;

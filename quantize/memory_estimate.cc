@@ -69,7 +69,7 @@ uint64_t EstimateRoundingBytes(const Graph& graph, uint32_t num_images, uint32_t
     scratch = std::max(scratch, sizeof(float) * (kCopiesOfCovariance * row * row +
                                                  kCopiesOfWeights * weights.values.size()));
   }
-  const uint64_t stage = EstimateSequentialBytes(graph, num_images * num_views);
+  const uint64_t stage = EstimateSequentialBytes(graph, num_images, num_views);
   const uint64_t moments = EstimateMomentBytes(graph, num_images);
   return kBackendBytes + num_images * NumValues(graph.tensors[graph.input]) +
          std::max(threads, 1u) * (ExecutorBytes(graph) + scratch) + std::max(moments, stage);

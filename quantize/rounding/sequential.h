@@ -35,15 +35,18 @@ namespace mpq {
 // `float_model`: prepared; `decisions`: complete, as RoundLayers and bias correction leave them.
 // Deterministic for any number of threads. `cache` keeps what is done.
 //
-// Of every image `views` are seen: itself, and random parts of it (augmentation.h). What the layers
-// learn by heart of few images is most of what they lose on others.
+// Of every image `views` are seen: itself, and random parts of it (augmentation.h), each sampled as
+// densely as an image. What the layers learn by heart of few images is most of what they lose on
+// others (ResNet-18 at 3.1 MB, three views for the last three layers alone: KL 0.235 to 0.209 on
+// images not seen; the same number of samples from more views brings nothing).
 inline constexpr uint32_t kMinSequentialImages = 32;
 Status RoundSequentially(const ModelData& float_model, const CalibrationImages& images,
                          uint32_t views, uint64_t seed, uint32_t threads, const StageCache& cache,
                          const Progress& progress, Decisions& decisions);
 
-// Bytes that the sums and samples of one layer take, for a number of views.
-uint64_t EstimateSequentialBytes(const Graph& graph, uint32_t num_views);
+// Bytes that the sums and samples of one layer take, and what is kept of the float network.
+// `num_views`: of every image.
+uint64_t EstimateSequentialBytes(const Graph& graph, uint32_t num_images, uint32_t num_views);
 
 }  // namespace mpq
 

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
-#include <numbers>
 #include <numeric>
 #include <optional>
 #include <random>
@@ -15,9 +13,6 @@
 #include "quantize/augmentation.h"
 #include "quantize/cache/fingerprint.h"
 #include "quantize/distillation/divergence.h"
-#include "quantize/parallel.h"
-#include "quantize/passes/graph_view.h"
-#include "quantize/residuals.h"
 
 namespace mpq {
 
@@ -25,19 +20,6 @@ namespace {
 
 constexpr std::chrono::seconds kSaveInterval(60);
 constexpr uint32_t kStateMagic = 0x3144504d;  // "MPD1"
-
-// The scale of a code; of the logits, what it would be if they had 8 bits.
-float ResultStep(const Graph& graph, const Node& node, const Decisions& decisions) {
-  return node.output == graph.output ? 256 * decisions.logit_scale
-                                     : decisions.activations[node.output].scale;
-}
-
-float RateFactor(uint32_t step, uint32_t num_steps) {
-  constexpr double kWarmUp = 0.1;
-  const double done = (step + 0.5) / num_steps;
-  const double cosine = 0.5 * (1 + std::cos(std::numbers::pi * done));
-  return static_cast<float>(std::min(done / kWarmUp, 1.0) * cosine);
-}
 
 Result<uint64_t> RunFingerprint(const ModelData& model, const CalibrationImages& images,
                                 const DistillationOptions& options, uint64_t seed,
@@ -54,40 +36,6 @@ Result<uint64_t> RunFingerprint(const ModelData& model, const CalibrationImages&
 
 }  // namespace
 
-std::vector<TensorCodes> RoundedTensors(const Graph& graph, const Decisions& decisions) {
-  std::vector<TensorCodes> codes(graph.tensors.size());
-  for (uint32_t t = 0; t < codes.size(); ++t) {
-    const ActivationDecision& decision = decisions.activations[t];
-    codes[t] = {decision.scale, decision.zero_point, decision.bits};
-  }
-  codes[graph.output] = TensorCodes();
-  const std::vector<uint32_t> additions = ChooseResiduals(graph, decisions);
-  for (uint32_t n = 0; n < graph.nodes.size(); ++n) {
-    if (additions[n] != kNone) codes[graph.nodes[n].output] = TensorCodes();
-  }
-  return codes;
-}
-
-// What one thread needs for one part of a batch.
-struct Distillation::Worker {
-  explicit Worker(Tape tape_of_thread) : tape(std::move(tape_of_thread)) {}
-
-  Tape tape;
-  std::unique_ptr<FloatExecutor> teacher;
-  std::vector<uint8_t> view;
-  std::vector<float> src, d_logits;
-};
-
-Distillation::Distillation(const ModelData& model, const CalibrationImages& images,
-                           const DistillationOptions& options, uint64_t seed, uint32_t threads)
-    : model_(model),
-      images_(images),
-      options_(options),
-      seed_(seed),
-      threads_(std::clamp(threads, 1u, kBatchParts)) {}
-
-Distillation::~Distillation() = default;
-
 Result<std::unique_ptr<Distillation>> Distillation::Create(const ModelData& float_model,
                                                            const CalibrationImages& images,
                                                            const DistillationOptions& options,
@@ -100,39 +48,24 @@ Result<std::unique_ptr<Distillation>> Distillation::Create(const ModelData& floa
                  " tensors are equalised, expected 0");
   }
   std::unique_ptr<Distillation> distillation(
-      new Distillation(float_model, images, options, seed, threads));
-  MPQ_RETURN_IF_ERROR(distillation->Prepare(decisions));
+      new Distillation(float_model, images, options, seed));
+  MPQ_RETURN_IF_ERROR(distillation->Prepare(decisions, threads));
   return distillation;
 }
 
-Status Distillation::Prepare(const Decisions& decisions) {
+Status Distillation::Prepare(const Decisions& decisions, uint32_t threads) {
   const Graph& graph = model_.graph;
   // A part of an epoch's last batch would weigh more than others: images left over have their turn
   // in another epoch's order.
   steps_per_epoch_ = std::max(images_.count / kBatchImages, 1u);
-  num_steps_ = options_.epochs * steps_per_epoch_;
   MPQ_ASSIGN_OR_RETURN(fingerprint_, RunFingerprint(model_, images_, options_, seed_, decisions));
   MPQ_ASSIGN_OR_RETURN(
-      network_, TrainingNetwork::Create(graph, kPartImages, RoundedTensors(graph, decisions)));
-  layers_.resize(graph.nodes.size());
-  for (uint32_t n = 0; n < graph.nodes.size(); ++n) {
-    const Node& node = graph.nodes[n];
-    if (!IsConvolution(node)) continue;
-    MPQ_ASSIGN_OR_RETURN(layers_[n],
-                         LatentLayer::Create(graph, node, decisions.layers[n],
-                                             EffectiveWeights(graph, node, Equalization()),
-                                             ResultStep(graph, node, decisions)));
-    MPQ_RETURN_IF_ERROR(network_->SetWeights(n, layers_[n].QuantizedWeights(), layers_[n].bias()));
-  }
-  gradients_.assign(kBatchParts, WeightGradients(graph));
-  for (uint32_t thread = 0; thread < threads_; ++thread) {
-    MPQ_ASSIGN_OR_RETURN(Tape tape, Tape::Create(*network_));
-    auto worker = std::make_unique<Worker>(std::move(tape));
-    MPQ_ASSIGN_OR_RETURN(worker->teacher, MakeFloatExecutor(graph, {.batch = kPartImages}));
-    worker->view.resize(images_.image_bytes());
-    worker->src.resize(kPartImages * images_.image_bytes());
-    worker->d_logits.resize(size_t{kPartImages} * graph.tensors[graph.output].channels);
-    workers_.push_back(std::move(worker));
+      student_,
+      Student::Create(graph, 0, graph, decisions,
+                      {options_.rates, options_.epochs * steps_per_epoch_, threads}));
+  for (uint32_t thread = 0; thread < student_->threads(); ++thread) {
+    MPQ_ASSIGN_OR_RETURN(teachers_.emplace_back(),
+                         MakeFloatExecutor(graph, {.batch = kPartImages}));
   }
   return Status();
 }
@@ -146,76 +79,57 @@ void Distillation::ShuffleEpoch(uint32_t epoch) {
 }
 
 Result<double> Distillation::Step() {
-  ShuffleEpoch(step_ / steps_per_epoch_);
-  std::vector<double> losses(kBatchParts);
-  MPQ_RETURN_IF_ERROR(ParallelFor(threads_, kBatchParts, [&](uint32_t part, uint32_t thread) {
-    return RunPart(part, thread, losses[part]);
-  }));
-  MPQ_RETURN_IF_ERROR(
-      ParallelFor(threads_, static_cast<uint32_t>(layers_.size()), [&](uint32_t n, uint32_t) {
-        return IsConvolution(model_.graph.nodes[n]) ? UpdateLayer(n) : Status();
-      }));
-  ++step_;
-  return std::accumulate(losses.begin(), losses.end(), 0.0) / kBatchImages;
+  ShuffleEpoch(step() / steps_per_epoch_);
+  return student_->Step(
+      {[&](uint32_t part, uint32_t thread, std::span<float> src) {
+         return Fill(part, thread, src);
+       },
+       [&](uint32_t, uint32_t thread, std::span<const float> logits,
+           std::span<float> d_logits) -> Result<double> {
+         MPQ_ASSIGN_OR_RETURN(const std::span<const float> teacher,
+                              teachers_[thread]->Read(model_.graph.output));
+         return Judge(teacher, logits, d_logits);
+       }});
 }
 
-Status Distillation::RunPart(uint32_t part, uint32_t thread, double& loss) {
-  Worker& worker = *workers_[thread];
+// Views, which the teacher sees as well.
+Status Distillation::Fill(uint32_t part, uint32_t thread, std::span<float> src) {
   const size_t image_values = images_.image_bytes();
-  const uint32_t first = step_ % steps_per_epoch_ * kBatchImages + part * kPartImages;
+  const uint32_t first = step() % steps_per_epoch_ * kBatchImages + part * kPartImages;
+  std::vector<uint8_t> view(image_values);
   for (uint32_t i = 0; i < kPartImages; ++i) {
     // A set smaller than a batch comes several times, each time in another view.
     const uint32_t position = first + i;
     const uint32_t index = order_[position % images_.count];
-    RandomView(images_, index, model_.preprocessing.interpolation, MixSeed(seed_, step_, position),
-               worker.view);
-    NormalizePixels(model_.preprocessing, worker.view,
-                    std::span(worker.src).subspan(i * image_values, image_values));
+    RandomView(images_, index, model_.preprocessing.interpolation,
+               MixSeed(seed_, step(), position), view);
+    NormalizePixels(model_.preprocessing, view, src.subspan(i * image_values, image_values));
   }
-  MPQ_RETURN_IF_ERROR(worker.teacher->Run(worker.src));
-  MPQ_ASSIGN_OR_RETURN(const std::span<const float> teacher,
-                       worker.teacher->Read(model_.graph.output));
-  MPQ_RETURN_IF_ERROR(worker.tape.Forward(worker.src));
-  const std::span<const float> student = worker.tape.Read(model_.graph.output);
+  return teachers_[thread]->Run(src);
+}
+
+double Distillation::Judge(std::span<const float> teacher, std::span<const float> student,
+                           std::span<float> d_logits) const {
   const size_t classes = student.size() / kPartImages;
-  loss = 0;
+  double loss = 0;
   for (uint32_t i = 0; i < kPartImages; ++i) {
     loss += DistillationLoss(teacher.subspan(i * classes, classes),
                              student.subspan(i * classes, classes), options_.temperature,
-                             std::span(worker.d_logits).subspan(i * classes, classes));
+                             d_logits.subspan(i * classes, classes));
   }
-  for (float& d : worker.d_logits) d /= kBatchImages;
-  return worker.tape.Backward(worker.d_logits, gradients_[part]);
+  for (float& d : d_logits) d /= kBatchImages;
+  return loss;
 }
 
-Status Distillation::UpdateLayer(uint32_t node) {
-  ConvolutionGradient& sum = gradients_[0].nodes[node];
-  for (uint32_t part = 1; part < kBatchParts; ++part) {
-    const ConvolutionGradient& addend = gradients_[part].nodes[node];
-    for (size_t i = 0; i < sum.weights.size(); ++i) sum.weights[i] += addend.weights[i];
-    for (size_t i = 0; i < sum.bias.size(); ++i) sum.bias[i] += addend.bias[i];
-  }
-  const float decay = RateFactor(step_, num_steps_);
-  const LearningRates rates{decay * options_.rates.weights, decay * options_.rates.scales,
-                            decay * options_.rates.bias};
-  layers_[node].Step(step_ + 1, rates, sum);
-  return network_->SetWeights(node, layers_[node].QuantizedWeights(), layers_[node].bias());
-}
-
-void Distillation::Decide(std::vector<LayerDecision>& layers) const {
-  for (uint32_t n = 0; n < layers_.size(); ++n) {
-    if (IsConvolution(model_.graph.nodes[n])) layers_[n].Decide(layers[n]);
-  }
-}
+void Distillation::Decide(std::vector<LayerDecision>& layers) const { student_->Decide(layers); }
 
 std::vector<uint8_t> Distillation::SaveState() {
   ByteWriter writer;
   writer.U32(kStateMagic);
   writer.U64(fingerprint_);
-  writer.U32(step_);
-  for (LatentLayer& layer : layers_) {
-    layer.ForEachState([&](const std::vector<float>& state) { writer.Bytes(BytesOf(state)); });
-  }
+  writer.U32(step());
+  student_->ForEachState(
+      [&](const std::vector<float>& state) { writer.Bytes(BytesOf(state)); });
   writer.U64(Checksum(writer.span()));
   return writer.Take();
 }
@@ -236,33 +150,18 @@ Status Distillation::RestoreState(std::span<const uint8_t> state) {
   if (magic != kStateMagic || read_u64(end, "checksum") != Checksum(state.first(contents))) {
     return Error(ErrorCode::kCorrupt, "not a state of training, or a damaged one");
   }
-  if (fingerprint != fingerprint_ || step > num_steps_) {
+  if (fingerprint != fingerprint_ || step > num_steps()) {
     return Error(ErrorCode::kInvalidArgument,
                  "a state of another model, other images, other settings or another CPU");
   }
-  for (uint32_t n = 0; n < layers_.size(); ++n) {
-    layers_[n].ForEachState([&](std::vector<float>& values) {
-      const auto bytes = reader.Bytes("state", values.size() * sizeof(float));
-      if (!bytes.empty())
-        std::copy(bytes.begin(), bytes.end(), reinterpret_cast<uint8_t*>(values.data()));
-    });
-    if (!IsConvolution(model_.graph.nodes[n])) continue;
-    MPQ_RETURN_IF_ERROR(network_->SetWeights(n, layers_[n].QuantizedWeights(), layers_[n].bias()));
-  }
+  student_->ForEachState([&](std::vector<float>& values) {
+    const auto bytes = reader.Bytes("state", values.size() * sizeof(float));
+    if (!bytes.empty())
+      std::copy(bytes.begin(), bytes.end(), reinterpret_cast<uint8_t*>(values.data()));
+  });
   reader.End();
   MPQ_RETURN_IF_ERROR(reader.status());
-  step_ = step;
-  return Status();
-}
-
-uint64_t Distillation::memory_bytes() const {
-  uint64_t weights = 0;
-  for (const ConvolutionGradient& gradient : gradients_[0].nodes) {
-    weights += gradient.weights.size() + gradient.bias.size();
-  }
-  // Latent weights, two moments and a gradient a part.
-  return network_->weight_bytes() + threads_ * network_->tape_bytes() +
-         (3 + kBatchParts) * weights * sizeof(float);
+  return student_->Resume(step);
 }
 
 Status Distill(const ModelData& float_model, const CalibrationImages& images,

@@ -120,7 +120,7 @@ void TrainingNetwork::PlanGradients() {
     ArenaBuffer buffer{shapes_[t].num_values() * batch_ * sizeof(float), 0, num_nodes};
     const auto readers = view.consumers(t);
     if (t != graph_.output && !readers.empty()) buffer.first = num_nodes - 1 - readers.back();
-    if (t != graph_.input) buffer.last = num_nodes - 1 - view.producer(t);
+    if (view.producer(t) != kNone) buffer.last = num_nodes - 1 - view.producer(t);
     buffers.push_back(buffer);
   }
   float_bytes_ = PlaceBuffers(buffers);

@@ -162,6 +162,10 @@ Result<uint64_t> CheckMemory(const Arguments& arguments, const Graph& graph, uin
   if (options.rounding != Rounding::kNearest) {
     work = std::max(work, EstimateRoundingBytes(graph, num_images, options.views, options.threads));
   }
+  if (options.refinement.epochs > 0) {
+    work = std::max(
+        work, EstimateRefinementBytes(graph, num_images, options.views, options.threads));
+  }
   if (options.distillation.epochs > 0) {
     work = std::max(work, EstimateDistillationBytes(graph, num_images, options.threads));
   }
@@ -202,12 +206,14 @@ Result<CalibrationImages> LoadImages(const Arguments& arguments, const Dataset& 
 
 // The recipe's bits by layer with --layer on top, as rules that name the layers of `graph`.
 Result<BitWidths> ResolveLayers(const Arguments& arguments, const Graph& graph) {
-  Result<BitWidths> widths = NameLayers(graph, arguments.recipe.quantize.bit_widths);
+  const QuantizeOptions& options = arguments.recipe.quantize;
+  const bool chosen = options.has_budget() || options.curve_points > 0;
+  Result<BitWidths> widths = NameLayers(graph, options.bit_widths, chosen);
   if (!widths.ok()) return widths.status().WithContext(arguments.recipe_file);
   if (arguments.layer_rules.empty()) return widths;
   widths->layers.insert(widths->layers.end(), arguments.layer_rules.begin(),
                         arguments.layer_rules.end());
-  Result<BitWidths> all = NameLayers(graph, *widths);
+  Result<BitWidths> all = NameLayers(graph, *widths, chosen);
   if (!all.ok()) return all.status().WithContext("--layer");
   return all;
 }
@@ -464,11 +470,14 @@ void AddOptions(CLI::App& app, Arguments& a) {
          "that quantised layers give)")
       ->default_str(RoundingName(q.rounding));
   app.add_option("--views", q.views,
-                 "views of every image (random parts, mirrored) that sequential rounding learns "
-                 "from")
+                 "views of every image (random parts, mirrored) that sequential rounding and "
+                 "refinement learn from")
       ->check(CLI::Range(1, 64))
       ->capture_default_str();
   app.add_flag("--equalize,!--no-equalize", q.equalize, "even out channels between convolutions");
+  app.add_option("--refine-epochs", q.refinement.epochs,
+                 "epochs of training block by block against the float model's blocks; 0: none")
+      ->capture_default_str();
   app.add_option("--distill-epochs", q.distillation.epochs,
                  "epochs of training against the float model's logits; 0: none")
       ->capture_default_str();

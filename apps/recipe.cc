@@ -131,6 +131,7 @@ Status Parse(const Json& json, Recipe& recipe) {
               [&](const std::string&, Rounding rounding) { q.rounding = rounding; });
   reader.Number("views", 1u, kManyViews, q.views);
   reader.Flag("equalize", q.equalize);
+  reader.Number("refine_epochs", 0u, kManyEpochs, q.refinement.epochs);
   reader.Number("distill_epochs", 0u, kManyEpochs, q.distillation.epochs);
   reader.Number("images", 0u, kManyImages, recipe.images);
   reader.Number("seed", uint64_t{0}, std::numeric_limits<uint64_t>::max(), q.seed);
@@ -165,6 +166,7 @@ Json RecipeToJson(const Recipe& recipe) {
           {"views", q.views},
           {"activation_range", RangeMethodName(q.range_method)},
           {"equalize", q.equalize},
+          {"refine_epochs", q.refinement.epochs},
           {"distill_epochs", q.distillation.epochs},
           {"images", recipe.images},
           {"seed", q.seed},

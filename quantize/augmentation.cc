@@ -72,4 +72,14 @@ void RandomView(const CalibrationImages& images, uint32_t index, Interpolation i
   if (random() >> 63 != 0) Mirror(size, view);
 }
 
+std::vector<uint8_t> Views::Pixels(uint32_t view) const {
+  const uint32_t index = image(view);
+  const std::span<const uint8_t> pixels = images_.image(index);
+  std::vector<uint8_t> result(pixels.begin(), pixels.end());
+  if (view % each_ != 0) {
+    RandomView(images_, index, interpolation_, MixSeed(seed_, index, view % each_), result);
+  }
+  return result;
+}
+
 }  // namespace mpq

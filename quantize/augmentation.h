@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "mpq/interpolation.h"
 #include "quantize/images.h"
@@ -20,6 +21,25 @@ uint64_t MixSeed(uint64_t seed, uint64_t a, uint64_t b);
 // The same for the same seed.
 void RandomView(const CalibrationImages& images, uint32_t index, Interpolation interpolation,
                 uint64_t seed, std::span<uint8_t> view);
+
+// The same number of views of every image: view 0 of each is the image itself, the others are random
+// ones.
+class Views {
+ public:
+  // `images` must outlive the object. each: >= 1
+  Views(const CalibrationImages& images, uint32_t each, Interpolation interpolation, uint64_t seed)
+      : images_(images), each_(each), interpolation_(interpolation), seed_(seed) {}
+
+  uint32_t count() const { return images_.count * each_; }
+  uint32_t image(uint32_t view) const { return view / each_; }
+  std::vector<uint8_t> Pixels(uint32_t view) const;
+
+ private:
+  const CalibrationImages& images_;
+  const uint32_t each_;
+  const Interpolation interpolation_;
+  const uint64_t seed_;
+};
 
 }  // namespace mpq
 

@@ -46,6 +46,28 @@ Status ApplyRule(const Graph& graph, const LayerBits& rule, std::vector<uint8_t>
                rule.whole_name ? "': no layer has this name" : "': no layer's name matches");
 }
 
+// Stands for widths that nothing has said yet; no rule can say it.
+constexpr int kToBeChosen = 0;
+
+// ResolveBitWidths; `weights` may be kToBeChosen.
+Result<std::vector<uint8_t>> Resolve(const Graph& graph, const BitWidths& widths) {
+  if (widths.first != 0) MPQ_RETURN_IF_ERROR(CheckBits("first layer", widths.first));
+  if (widths.last != 0) MPQ_RETURN_IF_ERROR(CheckBits("last layer", widths.last));
+  std::vector<uint8_t> bits(graph.nodes.size(), 0);
+  for (size_t n = 0; n < graph.nodes.size(); ++n) {
+    const Node& node = graph.nodes[n];
+    if (!IsConvolution(node)) continue;
+    int wanted = widths.weights;
+    if (widths.first != 0 && node.inputs[0] == graph.input) wanted = widths.first;
+    if (widths.last != 0 && node.output == graph.output) wanted = widths.last;
+    bits[n] = static_cast<uint8_t>(wanted);
+  }
+  for (const LayerBits& rule : widths.layers) {
+    MPQ_RETURN_IF_ERROR(ApplyRule(graph, rule, bits));
+  }
+  return bits;
+}
+
 }  // namespace
 
 Result<LayerBits> LayerBits::Parse(std::string_view text) {
@@ -72,28 +94,19 @@ BitWidths WithWeights(BitWidths widths, int bits) {
 
 Result<std::vector<uint8_t>> ResolveBitWidths(const Graph& graph, const BitWidths& widths) {
   MPQ_RETURN_IF_ERROR(CheckBits("weights", widths.weights));
-  if (widths.first != 0) MPQ_RETURN_IF_ERROR(CheckBits("first layer", widths.first));
-  if (widths.last != 0) MPQ_RETURN_IF_ERROR(CheckBits("last layer", widths.last));
-  std::vector<uint8_t> bits(graph.nodes.size(), 0);
-  for (size_t n = 0; n < graph.nodes.size(); ++n) {
-    const Node& node = graph.nodes[n];
-    if (!IsConvolution(node)) continue;
-    int wanted = widths.weights;
-    if (widths.first != 0 && node.inputs[0] == graph.input) wanted = widths.first;
-    if (widths.last != 0 && node.output == graph.output) wanted = widths.last;
-    bits[n] = static_cast<uint8_t>(wanted);
-  }
-  for (const LayerBits& rule : widths.layers) {
-    MPQ_RETURN_IF_ERROR(ApplyRule(graph, rule, bits));
-  }
-  return bits;
+  return Resolve(graph, widths);
 }
 
-Result<BitWidths> NameLayers(const Graph& graph, const BitWidths& widths) {
+Result<BitWidths> NameLayers(const Graph& graph, const BitWidths& widths,
+                             bool weights_are_chosen) {
+  MPQ_RETURN_IF_ERROR(CheckBits("weights", widths.weights));
+  const int weights = weights_are_chosen ? kToBeChosen : widths.weights;
   BitWidths named = widths;
   named.layers.clear();
-  MPQ_ASSIGN_OR_RETURN(const std::vector<uint8_t> otherwise, ResolveBitWidths(graph, named));
-  MPQ_ASSIGN_OR_RETURN(const std::vector<uint8_t> wanted, ResolveBitWidths(graph, widths));
+  MPQ_ASSIGN_OR_RETURN(const std::vector<uint8_t> otherwise,
+                       Resolve(graph, WithWeights(named, weights)));
+  MPQ_ASSIGN_OR_RETURN(const std::vector<uint8_t> wanted,
+                       Resolve(graph, WithWeights(widths, weights)));
   for (size_t n = 0; n < wanted.size(); ++n) {
     if (wanted[n] == otherwise[n]) continue;
     named.layers.push_back({graph.nodes[n].name, wanted[n], /*whole_name=*/true});

@@ -41,7 +41,10 @@ Result<std::vector<uint8_t>> ResolveBitWidths(const Graph& graph, const BitWidth
 
 // The same widths with `layers` spelled out: one rule for each layer that differs from what
 // `weights`, `first` and `last` say, by its whole name. Rules that mean the same become the same.
-Result<BitWidths> NameLayers(const Graph& graph, const BitWidths& widths);
+// `weights_are_chosen`: `weights` stands for widths that are yet to be chosen (a target size), so
+// each layer that a rule names differs from it.
+Result<BitWidths> NameLayers(const Graph& graph, const BitWidths& widths,
+                             bool weights_are_chosen = false);
 
 }  // namespace mpq
 

@@ -18,11 +18,20 @@ void NormalizePixels(const Preprocessing& preprocessing, std::span<const uint8_t
   }
 }
 
+// Fisher and Yates by hand: what std::shuffle does with a generator is not specified.
+std::vector<uint32_t> ShuffledIndices(uint32_t count, uint64_t seed) {
+  std::vector<uint32_t> indices(count);
+  std::iota(indices.begin(), indices.end(), 0u);
+  std::mt19937_64 random(seed);
+  for (uint32_t i = count; i > 1; --i) std::swap(indices[i - 1], indices[random() % i]);
+  return indices;
+}
+
+// The beginning of such a shuffle.
 std::vector<uint32_t> SampleIndices(uint32_t available, uint32_t count, uint64_t seed) {
   std::vector<uint32_t> indices(available);
   std::iota(indices.begin(), indices.end(), 0u);
   if (count == 0 || count >= available) return indices;
-  // Fisher and Yates by hand: what std::shuffle does with a generator is not specified.
   std::mt19937_64 random(seed);
   for (uint32_t i = 0; i < count; ++i) {
     std::swap(indices[i], indices[i + random() % (available - i)]);

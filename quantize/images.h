@@ -32,6 +32,9 @@ void NormalizePixels(const Preprocessing& preprocessing, std::span<const uint8_t
 // smaller than available.
 std::vector<uint32_t> SampleIndices(uint32_t available, uint32_t count, uint64_t seed);
 
+// 0..count-1 in a random order, the same for the same seed.
+std::vector<uint32_t> ShuffledIndices(uint32_t count, uint64_t seed);
+
 // The images fit the graph's nominal input, and there is at least one.
 Status CheckImages(const CalibrationImages& images, const Graph& graph);
 

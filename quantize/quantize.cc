@@ -32,10 +32,6 @@ namespace {
 // Channel magnitudes need few images.
 constexpr uint32_t kEqualizationImages = 64;
 
-bool HasBudget(const QuantizeOptions& options) {
-  return options.target_bytes > 0 || options.max_bit_operations > 0;
-}
-
 Status CheckOptions(const QuantizeOptions& options) {
   if (options.activation_bits < 2 || options.activation_bits > 8) {
     return Error(ErrorCode::kInvalidArgument, "activations: ", options.activation_bits,
@@ -45,7 +41,7 @@ Status CheckOptions(const QuantizeOptions& options) {
     return Error(ErrorCode::kInvalidArgument, "views: 0, expected 1 or more");
   }
   MPQ_RETURN_IF_ERROR(CheckPtilmpqOptions(options.method_options.ptilmpq));
-  if ((HasBudget(options) || options.curve_points > 0) && options.rounding == Rounding::kNearest) {
+  if ((options.has_budget() || options.curve_points > 0) && options.rounding == Rounding::kNearest) {
     return Error(ErrorCode::kInvalidArgument,
                  "a target size, a limit on bit operations or a curve needs rounding gptq or "
                  "sequential: nearest measures no inputs");
@@ -89,6 +85,9 @@ void AddProvenance(const QuantizeOptions& options, uint32_t num_images, Provenan
                       " activation-range=", RangeMethodName(options.range_method),
                       " equalize=", static_cast<int>(options.equalize), " seed=", options.seed);
   if (options.rounding == Rounding::kSequential) settings += Message(" views=", options.views);
+  if (options.refinement.epochs > 0) {
+    settings += Message(" refine-epochs=", options.refinement.epochs);
+  }
   if (options.distillation.epochs > 0) {
     settings += Message(" distill-epochs=", options.distillation.epochs);
   }
@@ -125,7 +124,7 @@ Result<AllocationFindings> DecideWeights(const ModelData& model, const Calibrati
       model.graph,  decisions.equalization, &calibration, moments, options.bit_widths,
       options.seed, options.threads,        progress,     &model,  &probes,
       &decisions,   options.target_bytes,   &cache};
-  const bool allocates = HasBudget(options) && !method.chooses_bits();
+  const bool allocates = options.has_budget() && !method.chooses_bits();
   if (options.curve_points > 0 || allocates) {
     MPQ_ASSIGN_OR_RETURN(
         const std::vector<LayerSensitivity> table,
@@ -208,7 +207,7 @@ Result<Quantized> Quantize(ModelData float_model, const CalibrationImages& image
                                             options.activation_bits, options.range_method);
   decisions.logit_scale = LogitScale(calibration);
   ImageShares shares;
-  const bool allocates = HasBudget(options) || options.curve_points > 0 || method->chooses_bits();
+  const bool allocates = options.has_budget() || options.curve_points > 0 || method->chooses_bits();
   if (allocates) shares = ShareImages(images);
   std::vector<InputMoments> moments;
   if (options.rounding != Rounding::kNearest) {
@@ -225,6 +224,12 @@ Result<Quantized> Quantize(ModelData float_model, const CalibrationImages& image
   if (options.rounding == Rounding::kSequential && images.count >= kMinSequentialImages) {
     MPQ_RETURN_IF_ERROR(RoundSequentially(float_model, images, options.views, options.seed,
                                           options.threads, cache, progress, decisions));
+    MPQ_RETURN_IF_ERROR(FitLogitGain(float_model, images, calibration.logits, options.threads,
+                                     progress, decisions));
+  }
+  if (options.refinement.epochs > 0) {
+    MPQ_RETURN_IF_ERROR(RefineBlocks(float_model, images, options.views, options.refinement,
+                                     options.seed, options.threads, cache, progress, decisions));
     MPQ_RETURN_IF_ERROR(FitLogitGain(float_model, images, calibration.logits, options.threads,
                                      progress, decisions));
   }

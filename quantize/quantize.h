@@ -1,6 +1,6 @@
 // The whole way from a float model to an integer one:
-//   passes -> equalise -> calibrate -> ranges -> weights (a method, rounding) -> biases -> distil
-//   -> lower
+//   passes -> equalise -> calibrate -> ranges -> weights (a method, rounding) -> biases -> refine
+//   blocks -> distil -> lower
 #ifndef MPQ_QUANTIZE_QUANTIZE_H_
 #define MPQ_QUANTIZE_QUANTIZE_H_
 
@@ -13,6 +13,7 @@
 #include "quantize/activation_range.h"
 #include "quantize/allocation/allocation.h"
 #include "quantize/bit_widths.h"
+#include "quantize/distillation/block_refinement.h"
 #include "quantize/distillation/distillation.h"
 #include "quantize/images.h"
 #include "quantize/method.h"
@@ -47,16 +48,20 @@ struct QuantizeOptions {
   bool paper_layouts = false;
   int activation_bits = 8;  // 2..8
   Rounding rounding = Rounding::kSequential;
-  uint32_t views = 1;  // of every image, >= 1: what sequential rounding learns from
+  uint32_t views = 1;  // of every image, >= 1: what sequential rounding and refinement learn from
   RangeMethod range_method = RangeMethod::kSquaredError;
   // Measured on MobileNets and EfficientNet-Lite0: with per-channel weight scales, equalising costs
   // accuracy at 8 and 6 activation bits (scales from channel ranges clip images beyond them) and
   // gains a little KL at 4-bit weights. So it is asked for.
   bool equalize = false;
+  RefinementOptions refinement;      // by blocks, from as many views; no epochs: none
   DistillationOptions distillation;  // no epochs: none
   std::string cache;                 // folder of what long stages find (StageCache); empty: none
   uint64_t seed = 1;
   uint32_t threads = 1;
+
+  // Whether the bits of layers that `bit_widths` does not name are chosen.
+  bool has_budget() const { return target_bytes > 0 || max_bit_operations > 0; }
 };
 
 // What a model's weights take.

@@ -2,9 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
-#include <numeric>
 #include <optional>
-#include <random>
 
 #include "format/byte_reader.h"
 #include "format/byte_writer.h"
@@ -42,11 +40,6 @@ Result<std::unique_ptr<Distillation>> Distillation::Create(const ModelData& floa
                                                            uint64_t seed, uint32_t threads,
                                                            const Decisions& decisions) {
   MPQ_RETURN_IF_ERROR(CheckImages(images, float_model.graph));
-  if (decisions.equalization.count() > 0) {
-    return Error(ErrorCode::kUnsupported,
-                 "distillation of equalised models: ", decisions.equalization.count(),
-                 " tensors are equalised, expected 0");
-  }
   std::unique_ptr<Distillation> distillation(
       new Distillation(float_model, images, options, seed));
   MPQ_RETURN_IF_ERROR(distillation->Prepare(decisions, threads));
@@ -70,16 +63,9 @@ Status Distillation::Prepare(const Decisions& decisions, uint32_t threads) {
   return Status();
 }
 
-// Fisher and Yates by hand: what std::shuffle does with a generator is not specified.
-void Distillation::ShuffleEpoch(uint32_t epoch) {
-  std::mt19937_64 random(MixSeed(seed_, epoch, ~uint64_t{0}));
-  order_.resize(images_.count);
-  std::iota(order_.begin(), order_.end(), 0u);
-  for (uint32_t i = images_.count; i > 1; --i) std::swap(order_[i - 1], order_[random() % i]);
-}
-
 Result<double> Distillation::Step() {
-  ShuffleEpoch(step() / steps_per_epoch_);
+  order_ = ShuffledIndices(images_.count,
+                           MixSeed(seed_, step() / steps_per_epoch_, ~uint64_t{0}));
   return student_->Step(
       {[&](uint32_t part, uint32_t thread, std::span<float> src) {
          return Fill(part, thread, src);

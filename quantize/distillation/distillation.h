@@ -63,7 +63,6 @@ class Distillation {
       : model_(model), images_(images), options_(options), seed_(seed) {}
 
   Status Prepare(const Decisions& decisions, uint32_t threads);
-  void ShuffleEpoch(uint32_t epoch);
   Status Fill(uint32_t part, uint32_t thread, std::span<float> src);
   double Judge(std::span<const float> teacher, std::span<const float> student,
                std::span<float> d_logits) const;

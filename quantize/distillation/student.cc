@@ -5,6 +5,7 @@
 #include <numbers>
 #include <numeric>
 
+#include "format/message.h"
 #include "quantize/parallel.h"
 #include "quantize/passes/graph_view.h"
 #include "quantize/residuals.h"
@@ -12,12 +13,6 @@
 namespace mpq {
 
 namespace {
-
-// The scale of a code; of the logits, what it would be if they had 8 bits.
-float ResultStep(const Graph& whole, const Node& node, const Decisions& decisions) {
-  return node.output == whole.output ? 256 * decisions.logit_scale
-                                     : decisions.activations[node.output].scale;
-}
 
 float RateFactor(uint32_t step, uint32_t num_steps) {
   constexpr double kWarmUp = 0.1;
@@ -42,9 +37,19 @@ std::vector<TensorCodes> RoundedTensors(const Graph& graph, const Decisions& dec
   return codes;
 }
 
+float TensorStep(const Graph& graph, uint32_t tensor, const Decisions& decisions) {
+  return tensor == graph.output ? 256 * decisions.logit_scale
+                                : decisions.activations[tensor].scale;
+}
+
 Result<std::unique_ptr<Student>> Student::Create(const Graph& graph, uint32_t first_node,
                                                  const Graph& whole, const Decisions& decisions,
                                                  const StudentOptions& options) {
+  if (decisions.equalization.count() > 0) {
+    return Error(ErrorCode::kUnsupported,
+                 "training of equalised models: ", decisions.equalization.count(),
+                 " tensors are equalised, expected 0");
+  }
   StudentOptions checked = options;
   checked.threads = std::clamp(options.threads, 1u, kBatchParts);
   std::unique_ptr<Student> student(new Student(graph, first_node, checked));
@@ -62,7 +67,7 @@ Status Student::Prepare(const Graph& whole, const Decisions& decisions) {
     MPQ_ASSIGN_OR_RETURN(layers_[n],
                          LatentLayer::Create(graph_, node, decisions.layers[first_node_ + n],
                                              EffectiveWeights(graph_, node, Equalization()),
-                                             ResultStep(whole, node, decisions)));
+                                             TensorStep(whole, node.output, decisions)));
     MPQ_RETURN_IF_ERROR(network_->SetWeights(n, layers_[n].QuantizedWeights(), layers_[n].bias()));
   }
   gradients_.assign(kBatchParts, WeightGradients(graph_));

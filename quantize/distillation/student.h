@@ -25,6 +25,9 @@ namespace mpq {
 // real.
 std::vector<TensorCodes> RoundedTensors(const Graph& graph, const Decisions& decisions);
 
+// The scale of a tensor's code; of the logits, what it would be if they had 8 bits.
+float TensorStep(const Graph& graph, uint32_t tensor, const Decisions& decisions);
+
 // A batch is split into parts that do not depend on the number of threads, each differentiated by
 // one thread, whose gradients are added in order: results are the same for any number of threads.
 inline constexpr uint32_t kBatchParts = 8;
@@ -50,7 +53,8 @@ class Student {
   };
 
   // `graph`: the whole or a part (GraphBetween), whose node 0 is node `first_node` of the whole;
-  // must outlive the student. `decisions`: of the whole network `whole`.
+  // must outlive the student. `decisions`: of the whole network `whole`. kUnsupported without
+  // oneDNN, and for equalised decisions.
   static Result<std::unique_ptr<Student>> Create(const Graph& graph, uint32_t first_node,
                                                  const Graph& whole, const Decisions& decisions,
                                                  const StudentOptions& options);

@@ -1,14 +1,13 @@
 #include "quantize/rounding/sequential.h"
 
 #include <algorithm>
-#include <optional>
 #include <utility>
 #include <vector>
 
 #include "mpq/model.h"
 #include "quantize/augmentation.h"
 #include "quantize/cache/fingerprint.h"
-#include "quantize/cache/layer_bytes.h"
+#include "quantize/cache/saved_layers.h"
 #include "quantize/lower.h"
 #include "quantize/parallel.h"
 #include "quantize/passes/graph_view.h"
@@ -24,31 +23,6 @@ namespace {
 // Views whose samples are held at a time: enough of each half for products of many rows.
 constexpr uint32_t kViewsAtOnce = 32;
 
-// The views of all images: view 0 of each is the image itself.
-class Views {
- public:
-  Views(const CalibrationImages& images, uint32_t each, Interpolation interpolation, uint64_t seed)
-      : images_(images), each_(each), interpolation_(interpolation), seed_(seed) {}
-
-  uint32_t count() const { return images_.count * each_; }
-  uint32_t image(uint32_t view) const { return view / each_; }
-  std::vector<uint8_t> Pixels(uint32_t view) const {
-    const std::span<const uint8_t> pixels = images_.image(image(view));
-    std::vector<uint8_t> result(pixels.begin(), pixels.end());
-    if (view % each_ != 0) {
-      RandomView(images_, image(view), interpolation_, MixSeed(seed_, image(view), view % each_),
-                 result);
-    }
-    return result;
-  }
-
- private:
-  const CalibrationImages& images_;
-  const uint32_t each_;
-  const Interpolation interpolation_;
-  const uint64_t seed_;
-};
-
 // Both networks on all views, with the float one's checkpoint.
 class Sampling {
  public:
@@ -57,15 +31,18 @@ class Sampling {
         views_(views),
         seed_(seed),
         threads_(std::max(threads, 1u)),
-        checkpoint_(float_model.graph, views.count()) {}
+        checkpoint_(float_model, views) {}
 
   // All that the views say about a layer, whose node is `node`, with the layers decided so far.
   Status Sample(uint32_t node, const Decisions& decisions, LayerRegression& layer) {
-    MPQ_RETURN_IF_ERROR(MoveCheckpoint(layer.tensors(), decisions));
+    MPQ_RETURN_IF_ERROR(checkpoint_.MoveFor(layer.tensors(), threads_));
     MPQ_ASSIGN_OR_RETURN(LoweredModel lowered, LowerModel(float_model_, decisions));
     MPQ_ASSIGN_OR_RETURN(const Model model, Model::FromData(std::move(lowered.data)));
     const Graph part = GraphBetween(float_model_.graph, checkpoint_.tensor(), layer.tensors());
-    std::vector<NetworkPair> pairs = Pairs(part, decisions, lowered.tensors);
+    std::vector<NetworkPair> pairs;
+    for (uint32_t t = 0; t < threads_; ++t) {
+      pairs.emplace_back(part, float_model_.preprocessing, decisions, lowered.tensors);
+    }
     std::vector<LayerSamples> samples(kViewsAtOnce);
     for (uint32_t first = 0; first < views_.count(); first += kViewsAtOnce) {
       const uint32_t count = std::min(kViewsAtOnce, views_.count() - first);
@@ -73,8 +50,7 @@ class Sampling {
           ParallelFor(threads_, count, [&](uint32_t slot, uint32_t thread) -> Status {
             const uint32_t view = first + slot;
             const std::vector<uint8_t> pixels = views_.Pixels(view);
-            MPQ_RETURN_IF_ERROR(pairs[thread].RunFloat(pixels, checkpoint_.values(view)));
-            MPQ_RETURN_IF_ERROR(pairs[thread].RunQuantized(model, pixels));
+            MPQ_RETURN_IF_ERROR(pairs[thread].Run(model, pixels, checkpoint_.values(view)));
             return SampleLayer(pairs[thread], layer, SampleOffset(seed_, view, node),
                                samples[slot]);
           }));
@@ -84,40 +60,14 @@ class Sampling {
   }
 
  private:
-  std::vector<NetworkPair> Pairs(const Graph& part, const Decisions& decisions,
-                                 std::span<const uint32_t> tensors) const {
-    std::vector<NetworkPair> pairs;
-    for (uint32_t t = 0; t < threads_; ++t) {
-      pairs.emplace_back(part, float_model_.preprocessing, decisions, tensors);
-    }
-    return pairs;
-  }
-
-  Status MoveCheckpoint(std::span<const uint32_t> tensors, const Decisions& decisions) {
-    const uint32_t next = checkpoint_.BestFor(tensors);
-    if (next == checkpoint_.tensor()) return Status();
-    const Graph part = GraphBetween(float_model_.graph, checkpoint_.tensor(), {&next, 1});
-    std::vector<NetworkPair> pairs = Pairs(part, decisions, {});
-    MPQ_RETURN_IF_ERROR(
-        ParallelFor(threads_, views_.count(), [&](uint32_t view, uint32_t thread) -> Status {
-          NetworkPair& pair = pairs[thread];
-          MPQ_RETURN_IF_ERROR(pair.RunFloat(views_.Pixels(view), checkpoint_.values(view)));
-          MPQ_ASSIGN_OR_RETURN(const std::span<const float> values, pair.Float(next));
-          checkpoint_.Replace(view, values);
-          return Status();
-        }));
-    checkpoint_.MoveTo(next);
-    return Status();
-  }
-
   static Status SampleLayer(const NetworkPair& networks, const LayerRegression& layer,
                             double offset, LayerSamples& samples) {
-    MPQ_ASSIGN_OR_RETURN(const std::vector<float> inputs, networks.Storable(layer.input()));
+    MPQ_ASSIGN_OR_RETURN(const std::vector<float> inputs, networks.Float(layer.input()));
     MPQ_ASSIGN_OR_RETURN(const std::vector<float> quantized, networks.Quantized(layer.input()));
     layer.Sample(inputs, quantized, offset, samples);
     const uint32_t residual = layer.residual();
     if (residual == kNone) return Status();
-    MPQ_ASSIGN_OR_RETURN(std::vector<float> difference, networks.Storable(residual));
+    MPQ_ASSIGN_OR_RETURN(std::vector<float> difference, networks.Float(residual));
     MPQ_ASSIGN_OR_RETURN(const std::vector<float> stored, networks.Quantized(residual));
     for (size_t i = 0; i < difference.size(); ++i) difference[i] -= stored[i];
     layer.SampleResidual(difference, offset, samples);
@@ -145,49 +95,12 @@ class Sampling {
   FloatCheckpoint checkpoint_;
 };
 
-// The cache's part of this: how many layers are done, and all layers.
-class SavedRounding {
- public:
-  static Result<SavedRounding> Create(const ModelData& float_model, const CalibrationImages& images,
-                                      uint32_t num_views, uint64_t seed, const StageCache& cache,
-                                      const Decisions& decisions) {
-    SavedRounding saved(cache);
-    if (!cache.enabled()) return saved;
-    MPQ_ASSIGN_OR_RETURN(Fingerprint fingerprint,
-                         Fingerprint::Create(float_model, images, seed, decisions));
-    saved.fingerprint_ = fingerprint.Add(uint64_t{num_views}).value();
-    return saved;
-  }
-
-  // How many layers are done; replaces them.
-  Result<size_t> Restore(Decisions& decisions) const {
-    MPQ_ASSIGN_OR_RETURN(const std::optional<std::vector<uint8_t>> found,
-                         cache_->Load(kStage, fingerprint_));
-    if (!found.has_value()) return 0;
-    ByteReader reader(*found, "saved rounding", 0);
-    const size_t done = reader.U32("layers");
-    for (LayerDecision& layer : decisions.layers) layer = ReadLayer(reader);
-    reader.End();
-    MPQ_RETURN_IF_ERROR(reader.status());
-    return done;
-  }
-
-  Status Save(size_t done, const Decisions& decisions) const {
-    if (!cache_->enabled()) return Status();
-    ByteWriter writer;
-    writer.U32(static_cast<uint32_t>(done));
-    for (const LayerDecision& layer : decisions.layers) WriteLayer(layer, writer);
-    return cache_->Save(kStage, fingerprint_, writer.span());
-  }
-
- private:
-  static constexpr const char* kStage = "sequential";
-
-  explicit SavedRounding(const StageCache& cache) : cache_(&cache) {}
-
-  const StageCache* cache_;
-  uint64_t fingerprint_ = 0;
-};
+Result<uint64_t> RunFingerprint(const ModelData& float_model, const CalibrationImages& images,
+                                uint32_t num_views, uint64_t seed, const Decisions& decisions) {
+  MPQ_ASSIGN_OR_RETURN(Fingerprint fingerprint,
+                       Fingerprint::Create(float_model, images, seed, decisions));
+  return fingerprint.Add(uint64_t{num_views}).value();
+}
 
 }  // namespace
 
@@ -200,9 +113,12 @@ Status RoundSequentially(const ModelData& float_model, const CalibrationImages& 
       nodes.push_back(n);
     }
   }
-  MPQ_ASSIGN_OR_RETURN(
-      const SavedRounding saved,
-      SavedRounding::Create(float_model, images, num_views, seed, cache, decisions));
+  uint64_t fingerprint = 0;
+  if (cache.enabled()) {
+    MPQ_ASSIGN_OR_RETURN(fingerprint,
+                         RunFingerprint(float_model, images, num_views, seed, decisions));
+  }
+  const SavedLayers saved(cache, "sequential", fingerprint);
   MPQ_ASSIGN_OR_RETURN(size_t done, saved.Restore(decisions));
   const Views views(images, num_views, float_model.preprocessing.interpolation, seed);
   Sampling sampling(float_model, views, seed, threads);

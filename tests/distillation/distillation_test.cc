@@ -7,66 +7,16 @@
 #include <algorithm>
 #include <cmath>
 
-#include "format/writer.h"
-#include "quantize/activations.h"
-#include "quantize/bias_correction.h"
-#include "quantize/calibration.h"
-#include "quantize/lower.h"
-#include "quantize/method.h"
 #include "quantize/passes/graph_view.h"
-#include "quantize/quantize.h"
-#include "tests/quantize/graph_builder.h"
+#include "tests/distillation/prepared_model.h"
 #include "tests/test_folder.h"
 
 namespace mpq {
 namespace {
 
-bool HasOneDnn() {
-  if (FloatBackendDescription().starts_with("onednn")) return true;
-  MESSAGE("skipped: ", FloatBackendDescription());
-  return false;
-}
-
-// A small MobileNet with a residual and grouped convolutions.
-ModelData SmallModel() {
-  GraphBuilder b(16, 16, 3, 21);
-  uint32_t t = b.Clip(b.Conv(b.input(), 20, SquareWindow(3, 2, 1)), 0, 6);
-  const uint32_t deep = b.Clip(b.Depthwise(t, SquareWindow(3, 1, 1)), 0, 6);
-  t = b.Add(b.Conv(deep, 18), b.Conv(t, 18));
-  t = b.Relu(b.Conv(t, 40, SquareWindow(1), 2));
-  ModelData model;
-  model.graph = b.Finish(b.Dense(b.GlobalAvgPool(t), 10));
-  model.preprocessing.crop_height = model.preprocessing.crop_width = 16;
-  model.preprocessing.mean = {127, 127, 127};
-  model.preprocessing.std = {64, 64, 64};
-  return model;
-}
-
-// A model with everything decided but for training.
-struct Prepared {
-  ModelData model = SmallModel();
-  CalibrationImages images;
-  Decisions decisions;
-
-  Prepared(uint32_t num_images, int bits) : images(RandomImages(num_images, 16, 16, 5)) {
-    PrepareIntegerModel(model);
-    const Graph& graph = model.graph;
-    const auto calibration =
-        Calibrate(graph, model.preprocessing, images, Equalization(), 2, Progress());
-    REQUIRE(calibration.ok());
-    decisions.activations =
-        DecideActivations(graph, model.preprocessing, *calibration, 8, RangeMethod::kSquaredError);
-    decisions.logit_scale = LogitScale(*calibration);
-    BitWidths widths;
-    widths.weights = bits;
-    const auto method = MakeMethod("uniform");
-    REQUIRE(method.ok());
-    auto layers = (*method)->Decide(
-        {graph, decisions.equalization, &*calibration, {}, widths, 1, 2, Progress()});
-    REQUIRE(layers.ok());
-    decisions.layers = *std::move(layers);
-    REQUIRE(CorrectBiasForWeights(graph, *calibration, decisions).ok());
-  }
+// What can be trained end to end.
+struct Trainee : Prepared {
+  using Prepared::Prepared;
 
   std::unique_ptr<Distillation> Start(const DistillationOptions& options, uint32_t threads = 2,
                                       uint64_t seed = 1) const {
@@ -78,11 +28,7 @@ struct Prepared {
   std::vector<uint8_t> File(const Distillation& distillation) const {
     Decisions trained = decisions;
     distillation.Decide(trained.layers);
-    const auto lowered = LowerModel(model, trained);
-    REQUIRE_MESSAGE(lowered.ok(), lowered.status().message());
-    const auto file = SerializeModel(lowered->data);
-    REQUIRE_MESSAGE(file.ok(), file.status().message());
-    return *file;
+    return Prepared::File(trained);
   }
 };
 
@@ -102,7 +48,7 @@ void Run(Distillation& distillation, uint32_t until) {
 
 TEST_CASE("the training network computes what the integer engine does") {
   if (!HasOneDnn()) return;
-  const Prepared p(30, 4);
+  const Trainee p(30, 4);
   const Graph& graph = p.model.graph;
   auto network = TrainingNetwork::Create(graph, 1, RoundedTensors(graph, p.decisions));
   REQUIRE(network.ok());
@@ -191,7 +137,7 @@ TEST_CASE("training brings the integer model closer to float, on images it has n
 
 TEST_CASE("the same bytes for any number of threads, others for another seed") {
   if (!HasOneDnn()) return;
-  const Prepared p(50, 4);
+  const Trainee p(50, 4);
   std::vector<std::vector<uint8_t>> files;
   for (const uint32_t threads : {1u, 2u, 5u}) {
     const auto distillation = p.Start(FastOptions(2), threads);
@@ -207,7 +153,7 @@ TEST_CASE("the same bytes for any number of threads, others for another seed") {
 
 TEST_CASE("no step changes nothing") {
   if (!HasOneDnn()) return;
-  const Prepared p(4, 4);
+  const Trainee p(4, 4);
   const auto distillation = p.Start(FastOptions(1));
   Decisions same = p.decisions;
   distillation->Decide(same.layers);
@@ -218,7 +164,7 @@ TEST_CASE("no step changes nothing") {
 
 TEST_CASE("an interrupted training goes on with the same bytes") {
   if (!HasOneDnn()) return;
-  const Prepared p(50, 4);
+  const Trainee p(50, 4);
   const auto whole = p.Start(FastOptions(3));
   Run(*whole, whole->num_steps());
   const auto first = p.Start(FastOptions(3));
@@ -246,7 +192,7 @@ TEST_CASE("a finished training is taken from the cache, other settings are train
   if (!HasOneDnn()) return;
   const TestFolder folder;
   const StageCache cache(folder.path());
-  const Prepared p(24, 4);
+  const Trainee p(24, 4);
   const DistillationOptions options = FastOptions(2);
   uint64_t calls = 0;
   const Progress count = [&](const std::string&, uint64_t, uint64_t) { ++calls; };

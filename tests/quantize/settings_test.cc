@@ -48,6 +48,17 @@ TEST_CASE("rules that mean the same get the same names") {
   CHECK(NameLayers(graph, widths).status().message() == "layers 'Conv': no layer has this name");
 }
 
+TEST_CASE("where widths are chosen later, a rule counts even if it says what `weights` says") {
+  const Graph graph = ThreeLayers();
+  const BitWidths widths{8, 6, 0, {{"Conv[01]", 8}, {"^Conv0$", 6}}};
+  CHECK(NameLayers(graph, widths)->layers.empty());
+  const Result<BitWidths> named = NameLayers(graph, widths, /*weights_are_chosen=*/true);
+  REQUIRE(named.ok());
+  REQUIRE(named->layers.size() == 1);  // Conv0 has what `first` says
+  CHECK(named->layers[0].pattern == graph.nodes[1].name);
+  CHECK(named->layers[0].bits == 8);
+}
+
 TEST_CASE("bad bit widths are errors that name the rule") {
   const Graph graph = ThreeLayers();
   const auto message = [&](int weights, int first, std::vector<LayerBits> layers) {

@@ -422,6 +422,11 @@ void AddOptions(CLI::App& app, Arguments& a) {
   app.add_option("--activation-bits", q.activation_bits, "bits of an activation")
       ->check(CLI::Range(2, 8))
       ->capture_default_str();
+  app.add_option("--least-activation-bits", q.least_activation_bits,
+                 "with --max-bops: choose from so many bits to --activation-bits for every "
+                 "activation; 0: all get --activation-bits")
+      ->check(CLI::Range(0, 8))
+      ->capture_default_str();
   app.add_option("--first-bits", q.bit_widths.first, "of the first layer; 0: as --weight-bits")
       ->check(CLI::Range(0, 8))
       ->capture_default_str();

@@ -125,6 +125,7 @@ Status Parse(const Json& json, Recipe& recipe) {
   reader.Number("target_size", uint64_t{0}, std::numeric_limits<uint64_t>::max(), q.target_bytes);
   reader.Real("max_bops", kManyBitOperations, q.max_bit_operations);
   reader.Number("activation_bits", 2, 8, q.activation_bits);
+  reader.Number("least_activation_bits", 0, 8, q.least_activation_bits);
   reader.Word("activation_range", ParseRangeMethod,
               [&](const std::string&, RangeMethod method) { q.range_method = method; });
   reader.Word("rounding", ParseRounding,
@@ -162,6 +163,7 @@ Json RecipeToJson(const Recipe& recipe) {
           {"target_size", q.target_bytes},
           {"max_bops", q.max_bit_operations},
           {"activation_bits", q.activation_bits},
+          {"least_activation_bits", q.least_activation_bits},
           {"rounding", RoundingName(q.rounding)},
           {"views", q.views},
           {"activation_range", RangeMethodName(q.range_method)},

@@ -8,6 +8,7 @@
 #include "format/writer.h"
 #include "mpq/model.h"
 #include "quantize/activations.h"
+#include "quantize/allocation/activation_sensitivity.h"
 #include "quantize/allocation/allocation.h"
 #include "quantize/bias_correction.h"
 #include "quantize/blas.h"
@@ -36,6 +37,15 @@ Status CheckOptions(const QuantizeOptions& options) {
   if (options.activation_bits < 2 || options.activation_bits > 8) {
     return Error(ErrorCode::kInvalidArgument, "activations: ", options.activation_bits,
                  " bits, expected 2..8");
+  }
+  const int least = options.least_activation_bits;
+  if (least != 0 && (least < 2 || least > options.activation_bits)) {
+    return Error(ErrorCode::kInvalidArgument, "activations: at least ", least,
+                 " bits, expected 2..", options.activation_bits);
+  }
+  if (least != 0 && options.max_bit_operations == 0) {
+    return Error(ErrorCode::kInvalidArgument,
+                 "activations of different bits need a limit on bit operations");
   }
   if (options.views == 0) {
     return Error(ErrorCode::kInvalidArgument, "views: 0, expected 1 or more");
@@ -80,6 +90,9 @@ void AddProvenance(const QuantizeOptions& options, uint32_t num_images, Provenan
   for (const LayerBits& layer : bits.layers) {
     settings += Message(" layer='", layer.pattern, "'=", layer.bits);
   }
+  if (options.least_activation_bits > 0) {
+    settings += Message(" least-activation-bits=", options.least_activation_bits);
+  }
   settings += Message(" activation-bits=", options.activation_bits,
                       " rounding=", RoundingName(options.rounding),
                       " activation-range=", RangeMethodName(options.range_method),
@@ -111,6 +124,20 @@ struct AllocationFindings {
   std::vector<ParetoPoint> curve;
 };
 
+// Empty where activations all get the same bits.
+Result<std::vector<ActivationSensitivity>> WeighActivations(
+    const ModelData& model, const CalibrationImages& probes, const Calibration& calibration,
+    std::span<const LayerSensitivity> table, const QuantizeOptions& options,
+    const Progress& progress, const Decisions& decisions) {
+  if (options.least_activation_bits == 0) return std::vector<ActivationSensitivity>();
+  const auto decide = [&](int bits) {
+    return DecideActivations(model.graph, model.preprocessing, calibration, bits,
+                             options.range_method);
+  };
+  return MeasureActivationSensitivity(model, probes, table, decide, options.least_activation_bits,
+                                      options.threads, progress, decisions);
+}
+
 // Bits, level sets, scales and rounding, all but what depends on other layers' rounding.
 Result<AllocationFindings> DecideWeights(const ModelData& model, const CalibrationImages& images,
                                          const CalibrationImages& probes,
@@ -130,7 +157,10 @@ Result<AllocationFindings> DecideWeights(const ModelData& model, const Calibrati
         const std::vector<LayerSensitivity> table,
         MeasureSensitivity(model, probes, method, input, decisions, kAllocatedWidths));
     findings.sensitivity = Observe(model.graph, table);
-    const Allocator allocator(model, table);
+    MPQ_ASSIGN_OR_RETURN(const std::vector<ActivationSensitivity> activations,
+                         WeighActivations(model, probes, calibration, table, options, progress,
+                                          decisions));
+    const Allocator allocator(model, table, activations);
     if (options.curve_points > 0) {
       MPQ_ASSIGN_OR_RETURN(findings.curve,
                            allocator.Curve(images, calibration.logits, options.curve_points,

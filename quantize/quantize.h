@@ -47,6 +47,9 @@ struct QuantizeOptions {
   // Measures the paper's own layout beside ours, for reports of methods that choose bits.
   bool paper_layouts = false;
   int activation_bits = 8;  // 2..8
+  // With `max_bit_operations`: activations get from so many bits to `activation_bits`, chosen
+  // together with the layers'. 0: all get `activation_bits`.
+  int least_activation_bits = 0;
   Rounding rounding = Rounding::kSequential;
   uint32_t views = 1;  // of every image, >= 1: what sequential rounding and refinement learn from
   RangeMethod range_method = RangeMethod::kSquaredError;

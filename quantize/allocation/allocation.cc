@@ -46,43 +46,110 @@ Result<uint64_t> FileBytes(const ModelData& float_model, const Decisions& decisi
   return size.file_bytes;
 }
 
-Allocator::Allocator(const ModelData& float_model, std::span<const LayerSensitivity> table)
+Allocator::Allocator(const ModelData& float_model, std::span<const LayerSensitivity> table,
+                     std::span<const ActivationSensitivity> activations)
     : float_model_(float_model),
       table_(table),
+      activations_(activations),
       code_bytes_(CodeBytes(float_model.graph, table)),
       most_code_bytes_(MostBytes(code_bytes_)),
-      knapsack_(MakeKnapsack(0, {})) {}
+      knapsack_(MakeKnapsack(0, {}, {})) {}
 
-Knapsack Allocator::MakeKnapsack(double price,
-                                 std::span<const std::vector<double>> bit_operations) const {
+std::vector<Allocator::LayerWork> Allocator::MeasureWork(const Decisions& decisions) const {
+  const Graph& graph = float_model_.graph;
+  std::vector<LayerWork> result;
+  for (const LayerSensitivity& entry : table_) {
+    const Node& node = graph.nodes[entry.node];
+    const Weights& weights = graph.weights[node.weights];
+    const Tensor& output = graph.tensors[node.output];
+    LayerWork& work = result.emplace_back();
+    work.macs =
+        static_cast<double>(NodeMacs(graph, node, {output.height, output.width, output.channels}));
+    work.products = uint64_t{weights.kernel_h} * weights.kernel_w * weights.in_channels;
+    work.activation_bits = decisions.activations[node.inputs[0]].bits;
+    for (uint32_t i = 0; i < activations_.size(); ++i) {
+      const std::vector<uint32_t>& tensors = activations_[i].tensors;
+      if (std::find(tensors.begin(), tensors.end(), node.inputs[0]) != tensors.end()) {
+        work.activation = i;
+      }
+    }
+  }
+  return result;
+}
+
+int Allocator::ActivationBits(const LayerWork& work, std::span<const uint32_t> activations) const {
+  if (work.activation == kNone) return work.activation_bits;
+  return activations_[work.activation].options[activations[work.activation]].decision.bits;
+}
+
+double Allocator::BitOperationsOf(const LayerWork& work, int bits,
+                                  std::span<const uint32_t> activations) const {
+  return BitOperations(work.macs, work.products, bits, ActivationBits(work, activations));
+}
+
+double Allocator::TotalBitOperations(std::span<const LayerWork> work,
+                                     const Choices& choices) const {
+  double sum = 0;
+  for (size_t i = 0; i < work.size(); ++i) {
+    const int bits = table_[i].options[choices.layers[i]].bits;
+    sum += BitOperationsOf(work[i], bits, choices.activations);
+  }
+  return sum;
+}
+
+Knapsack Allocator::MakeKnapsack(double price, std::span<const LayerWork> work,
+                                 std::span<const uint32_t> activations) const {
   std::vector<std::vector<Choice>> items;
   for (size_t i = 0; i < table_.size(); ++i) {
     std::vector<Choice>& choices = items.emplace_back();
     for (size_t c = 0; c < table_[i].options.size(); ++c) {
-      const double paid = price > 0 ? price * bit_operations[i][c] : 0;
-      choices.push_back({code_bytes_[i][c], table_[i].Loss(table_[i].options[c]) + paid});
+      const WidthOption& option = table_[i].options[c];
+      const double paid =
+          price > 0 ? price * BitOperationsOf(work[i], option.bits, activations) : 0;
+      choices.push_back({code_bytes_[i][c], table_[i].Loss(option) + paid});
     }
   }
   return Knapsack(items, most_code_bytes_);
 }
 
-std::vector<std::vector<double>> Allocator::BitOperationsOf(const Decisions& decisions) const {
-  const Graph& graph = float_model_.graph;
-  std::vector<std::vector<double>> result;
-  for (const LayerSensitivity& entry : table_) {
-    const Node& node = graph.nodes[entry.node];
-    const Weights& weights = graph.weights[node.weights];
-    const Tensor& output = graph.tensors[node.output];
-    const auto macs =
-        static_cast<double>(NodeMacs(graph, node, {output.height, output.width, output.channels}));
-    const uint64_t products = uint64_t{weights.kernel_h} * weights.kernel_w * weights.in_channels;
-    std::vector<double>& costs = result.emplace_back();
-    for (const WidthOption& option : entry.options) {
-      costs.push_back(
-          BitOperations(macs, products, option.bits, decisions.activations[node.inputs[0]].bits));
+std::vector<uint32_t> Allocator::ChooseActivations(double price, std::span<const LayerWork> work,
+                                                   std::span<const uint32_t> layers) const {
+  std::vector<uint32_t> choices;
+  for (uint32_t a = 0; a < activations_.size(); ++a) {
+    const std::vector<ActivationOption>& options = activations_[a].options;
+    const auto cost = [&](const ActivationOption& option) {
+      double sum = option.loss;
+      for (size_t i = 0; i < work.size(); ++i) {
+        if (work[i].activation != a) continue;
+        sum += price * BitOperations(work[i].macs, work[i].products,
+                                     table_[i].options[layers[i]].bits, option.decision.bits);
+      }
+      return sum;
+    };
+    // Of equal ones the widest.
+    uint32_t best = static_cast<uint32_t>(options.size()) - 1;
+    for (uint32_t o = best; o-- > 0;) {
+      if (cost(options[o]) < cost(options[best])) best = o;
     }
+    choices.push_back(best);
   }
-  return result;
+  return choices;
+}
+
+Allocator::Choices Allocator::Choose(double price, uint64_t code_bytes,
+                                     std::span<const LayerWork> work) const {
+  constexpr int kTurns = 4;  // seldom more than two change anything
+  Choices choices;
+  for (const ActivationSensitivity& entry : activations_) {
+    choices.activations.push_back(static_cast<uint32_t>(entry.options.size()) - 1);
+  }
+  for (int turn = 0; turn < kTurns; ++turn) {
+    choices.layers = *MakeKnapsack(price, work, choices.activations).Choose(code_bytes);
+    std::vector<uint32_t> activations = ChooseActivations(price, work, choices.layers);
+    if (activations == choices.activations) break;
+    choices.activations = std::move(activations);
+  }
+  return choices;
 }
 
 Result<uint64_t> Allocator::CodeBudget(uint64_t file_bytes, Decisions& decisions) const {
@@ -105,47 +172,61 @@ Result<uint64_t> Allocator::CodeBudget(uint64_t file_bytes, Decisions& decisions
   return budget;
 }
 
-Result<double> Allocator::PriceOf(double most, uint64_t code_bytes,
-                                  std::span<const std::vector<double>> bit_operations) const {
-  const auto cost = [&](double price) {
-    const std::vector<uint32_t> choices = *MakeKnapsack(price, bit_operations).Choose(code_bytes);
-    double sum = 0;
-    for (size_t i = 0; i < choices.size(); ++i) sum += bit_operations[i][choices[i]];
-    return sum;
-  };
+Result<Allocator::Choices> Allocator::ChooseWithin(double most, uint64_t code_bytes,
+                                                   std::span<const LayerWork> work) const {
   double least = 0;
-  for (const std::vector<double>& costs : bit_operations) {
-    least += *std::min_element(costs.begin(), costs.end());
+  for (size_t i = 0; i < table_.size(); ++i) {
+    const std::vector<uint32_t> narrowest(activations_.size(), 0);
+    least += BitOperationsOf(work[i], table_[i].options.front().bits, narrowest);
   }
   if (least > most) {
     return Error(ErrorCode::kInvalidArgument, "bit operations: at most ", most,
                  ", but the narrowest layers take ", least);
   }
-  if (cost(0) <= most) return 0.0;
+  Choices best = Choose(0, code_bytes, work);
+  if (TotalBitOperations(work, best) <= most) return best;
   // Nats for a bit operation. The narrowest layers of all also are the smallest file, so a price
   // that is high enough always serves.
+  const auto fits = [&](double price) {
+    Choices choices = Choose(price, code_bytes, work);
+    if (TotalBitOperations(work, choices) > most) return false;
+    best = std::move(choices);
+    return true;
+  };
   double dear = 1e-15;
-  while (cost(dear) > most && dear < 1e15) dear *= 10;
+  while (!fits(dear) && dear < 1e15) dear *= 10;
   double cheap = dear / 10;
   for (int step = 0; step < 24; ++step) {
     const double price = (cheap + dear) / 2;
-    (cost(price) <= most ? dear : cheap) = price;
+    (fits(price) ? dear : cheap) = price;
   }
-  return dear;
+  return best;
 }
 
 Status Allocator::Fit(const Budget& budget, Decisions& decisions) const {
   decisions.layers.resize(float_model_.graph.nodes.size());
-  MPQ_ASSIGN_OR_RETURN(const uint64_t code_bytes, CodeBudget(budget.file_bytes, decisions));
+  MPQ_ASSIGN_OR_RETURN(uint64_t code_bytes, CodeBudget(budget.file_bytes, decisions));
   if (budget.bit_operations == 0) {
     Take(*knapsack_.Choose(code_bytes), decisions);
     return Status();
   }
-  const std::vector<std::vector<double>> bit_operations = BitOperationsOf(decisions);
-  MPQ_ASSIGN_OR_RETURN(const double price,
-                       PriceOf(budget.bit_operations, code_bytes, bit_operations));
-  Take(*MakeKnapsack(price, bit_operations).Choose(code_bytes), decisions);
-  return Status();
+  const std::vector<LayerWork> work = MeasureWork(decisions);
+  while (true) {
+    MPQ_ASSIGN_OR_RETURN(const Choices choices,
+                         ChooseWithin(budget.bit_operations, code_bytes, work));
+    Take(choices.layers, decisions);
+    TakeActivations(choices.activations, decisions);
+    if (budget.file_bytes == 0) return Status();
+    // Other activations may leave other additions as operators of their own: some bytes.
+    MPQ_ASSIGN_OR_RETURN(const uint64_t bytes, FileBytes(float_model_, decisions));
+    if (bytes <= budget.file_bytes) return Status();
+    const uint64_t excess = bytes - budget.file_bytes;
+    if (code_bytes < knapsack_.least_cost() + excess) {
+      return Error(ErrorCode::kInvalidArgument, "target size: ", budget.file_bytes,
+                   " bytes, but the narrowest layers make a file of ", bytes);
+    }
+    code_bytes -= excess;
+  }
 }
 
 Result<std::vector<ParetoPoint>> Allocator::Curve(const CalibrationImages& images,
@@ -177,6 +258,14 @@ Result<std::vector<ParetoPoint>> Allocator::Curve(const CalibrationImages& image
     stage.Step();
   }
   return curve;
+}
+
+void Allocator::TakeActivations(std::span<const uint32_t> choices, Decisions& decisions) const {
+  for (size_t i = 0; i < activations_.size(); ++i) {
+    for (const uint32_t tensor : activations_[i].tensors) {
+      decisions.activations[tensor] = activations_[i].options[choices[i]].decision;
+    }
+  }
 }
 
 void Allocator::Take(std::span<const uint32_t> choices, Decisions& decisions) const {

@@ -6,12 +6,10 @@
 #include <optional>
 #include <utility>
 
-#include "mpq/model.h"
+#include "quantize/allocation/probe.h"
 #include "quantize/bias_correction.h"
 #include "quantize/cache/fingerprint.h"
 #include "quantize/cache/layer_bytes.h"
-#include "quantize/lower.h"
-#include "quantize/model_run.h"
 #include "quantize/parallel.h"
 #include "quantize/passes/graph_view.h"
 #include "quantize/rounding/layers.h"
@@ -66,41 +64,6 @@ Result<std::vector<LayerDecision>> LayersAt(const Method& method, const MethodIn
   MPQ_RETURN_IF_ERROR(CorrectBiasForWeights(input.graph, *input.calibration, decisions));
   return std::move(decisions.layers);
 }
-
-// Measures how much the output changes when single layers do.
-class Probe {
- public:
-  Probe(const ModelData& float_model, const CalibrationImages& images, const MethodInput& input,
-        Decisions base)
-      : float_model_(float_model), images_(images), input_(input), base_(std::move(base)) {}
-
-  Status Start() {
-    MPQ_ASSIGN_OR_RETURN(base_logits_, Logits());
-    return Status();
-  }
-
-  // Mean KL divergence from the base when `layer` replaces that of node n.
-  Result<double> Divergence(uint32_t n, const LayerDecision& layer) {
-    LayerDecision kept = std::exchange(base_.layers[n], layer);
-    Result<std::vector<float>> logits = Logits();
-    base_.layers[n] = std::move(kept);
-    if (!logits.ok()) return logits.status();
-    return CompareLogits(base_logits_, *logits, images_.count).mean_kl;
-  }
-
- private:
-  Result<std::vector<float>> Logits() const {
-    MPQ_ASSIGN_OR_RETURN(LoweredModel lowered, LowerModel(float_model_, base_));
-    MPQ_ASSIGN_OR_RETURN(const Model model, Model::FromData(std::move(lowered.data)));
-    return ModelLogits(model, images_, input_.threads, Progress());
-  }
-
-  const ModelData& float_model_;
-  const CalibrationImages& images_;
-  const MethodInput& input_;
-  Decisions base_;
-  std::vector<float> base_logits_;
-};
 
 Status AddOptions(const MethodInput& input, int bits, std::span<const uint8_t> node_bits,
                   std::vector<LayerDecision> layers, std::vector<LayerSensitivity>& table) {
@@ -199,10 +162,7 @@ Result<std::vector<LayerSensitivity>> Measure(const ModelData& float_model,
     MPQ_ASSIGN_OR_RETURN(const std::vector<uint8_t> node_bits, ResolveBitWidths(input.graph, all));
     MPQ_RETURN_IF_ERROR(AddOptions(input, bits, node_bits, std::move(layers), table));
   }
-  Decisions base = decisions;
-  base.layers.resize(input.graph.nodes.size());
-  for (const LayerSensitivity& entry : table) base.layers[entry.node] = Nearest(entry, 8).layer;
-  Probe probe(float_model, images, input, std::move(base));
+  Probe probe(float_model, images, input.threads, WithWideLayers(table, decisions));
   MPQ_RETURN_IF_ERROR(probe.Start());
   ProgressStage stage(input.progress, "probe layers", table.size());
   for (LayerSensitivity& entry : table) {
@@ -217,6 +177,15 @@ Result<std::vector<LayerSensitivity>> Measure(const ModelData& float_model,
 }
 
 }  // namespace
+
+Decisions WithWideLayers(std::span<const LayerSensitivity> table, const Decisions& decisions) {
+  Decisions wide = decisions;
+  for (const LayerSensitivity& entry : table) {
+    if (wide.layers.size() <= entry.node) wide.layers.resize(entry.node + 1);
+    wide.layers[entry.node] = Nearest(entry, 8).layer;
+  }
+  return wide;
+}
 
 ImageShares ShareImages(const CalibrationImages& images) {
   constexpr uint32_t kFewImages = 8;

@@ -37,6 +37,9 @@ struct LayerSensitivity {
 inline constexpr int kProbeBits = 3;
 inline constexpr uint32_t kProbeImages = 128;  // about, see ShareImages
 
+// `decisions` with the layers of a table, each at 8 bits or what is nearest.
+Decisions WithWideLayers(std::span<const LayerSensitivity> table, const Decisions& decisions);
+
 // Probes must be images that rounding has not seen: a layer that was fitted to few samples (the
 // last one sees one an image) does much worse on others than on its own, and would get too few
 // bits. Every few images one is a probe; sets of less than 8 are both.

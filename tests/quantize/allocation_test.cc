@@ -3,12 +3,15 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <limits>
 #include <random>
 
 #include "format/bit_operations.h"
 #include "format/shape.h"
 #include "format/writer.h"
+#include "quantize/activations.h"
+#include "quantize/allocation/activation_sensitivity.h"
 #include "quantize/allocation/knapsack.h"
 #include "quantize/passes/graph_view.h"
 #include "quantize/quantize.h"
@@ -151,7 +154,8 @@ double BitOperationsOf(const Graph& graph) {
     const Tensor& output = graph.tensors[node.output];
     const uint64_t macs = NodeMacs(graph, node, {output.height, output.width, output.channels});
     const uint64_t products = uint64_t{weights.kernel_h} * weights.kernel_w * weights.in_channels;
-    sum += BitOperations(static_cast<double>(macs), products, weights.block_bits[0], 8);
+    sum += BitOperations(static_cast<double>(macs), products, weights.block_bits[0],
+                         graph.tensors[node.inputs[0]].bits);
   }
   return sum;
 }
@@ -193,6 +197,85 @@ TEST_CASE("a limit on bit operations is kept, alone and beside a size") {
   options.method = "ptilmpq";
   CHECK(Quantize(UnevenModel(), images, options, Progress()).status().code() ==
         ErrorCode::kUnsupported);
+}
+
+// Of what the convolutions read, in order.
+std::vector<int> ActivationBits(const Graph& graph) {
+  std::vector<int> bits;
+  for (const Node& node : graph.nodes) {
+    if (IsConvolution(node)) bits.push_back(graph.tensors[node.inputs[0]].bits);
+  }
+  return bits;
+}
+
+TEST_CASE("under a limit on bit operations activations are narrowed together with weights") {
+  const CalibrationImages images = RandomImages(40, 16, 16, 6);
+  QuantizeOptions options;
+  options.rounding = Rounding::kGptq;
+  options.bit_widths.weights = 2;
+  const auto narrow = Quantize(UnevenModel(), images, options, Progress());
+  REQUIRE(narrow.ok());
+  const double least = BitOperationsOf(narrow->model.graph);  // activations of 8 bits
+  options.max_bit_operations = 0.9 * least;
+  CHECK(!Quantize(UnevenModel(), images, options, Progress()).ok());
+  options.least_activation_bits = 4;
+  for (const uint64_t target : {uint64_t{0}, narrow->size.file_bytes + 2000}) {
+    options.target_bytes = target;
+    const auto quantized = Quantize(UnevenModel(), images, options, Progress());
+    REQUIRE_MESSAGE(quantized.ok(), quantized.status().message());
+    CHECK(BitOperationsOf(quantized->model.graph) <= options.max_bit_operations);
+    const std::vector<int> bits = ActivationBits(quantized->model.graph);
+    CHECK(bits[0] == 8);  // the input's
+    CHECK(*std::min_element(bits.begin(), bits.end()) >= 4);
+    CHECK(*std::min_element(bits.begin(), bits.end()) < 8);
+    if (target > 0) CHECK(quantized->size.file_bytes <= target);
+  }
+
+  options.least_activation_bits = 9;
+  CHECK(Quantize(UnevenModel(), images, options, Progress()).status().message() ==
+        "activations: at least 9 bits, expected 2..8");
+  options.least_activation_bits = 4;
+  options.max_bit_operations = 0;
+  CHECK(Quantize(UnevenModel(), images, options, Progress()).status().message() ==
+        "activations of different bits need a limit on bit operations");
+}
+
+TEST_CASE("activations are measured by what the integer engine's output loses") {
+  const CalibrationImages images = RandomImages(40, 16, 16, 6);
+  ModelData model = UnevenModel();
+  PrepareIntegerModel(model);
+  const auto calibration =
+      Calibrate(model.graph, model.preprocessing, images, Equalization(), 1, Progress());
+  REQUIRE(calibration.ok());
+  Decisions decisions;
+  const auto decide = [&](int bits) {
+    return DecideActivations(model.graph, model.preprocessing, *calibration, bits,
+                             RangeMethod::kSquaredError);
+  };
+  decisions.activations = decide(8);
+  decisions.logit_scale = LogitScale(*calibration);
+  BitWidths widths;
+  auto layers = (*MakeMethod("uniform"))
+                    ->Decide({model.graph, decisions.equalization, &*calibration, {}, widths, 1, 1,
+                              Progress()});
+  REQUIRE(layers.ok());
+  std::vector<LayerSensitivity> table;
+  for (uint32_t n = 0; n < model.graph.nodes.size(); ++n) {
+    if (!IsConvolution(model.graph.nodes[n])) continue;
+    table.push_back({n, 0, {{8, (*layers)[n], 0, {}}}});
+  }
+  const auto measured =
+      MeasureActivationSensitivity(model, images, table, decide, 3, 2, Progress(), decisions);
+  REQUIRE_MESSAGE(measured.ok(), measured.status().message());
+  REQUIRE(!measured->empty());
+  for (const ActivationSensitivity& entry : *measured) {
+    REQUIRE(entry.options.size() == 6);  // 3 to 8 bits
+    CHECK(entry.options.front().decision.bits == 3);
+    CHECK(entry.options.back().decision.bits == 8);
+    CHECK(entry.options.back().loss == 0);
+    CHECK(entry.options.front().loss > entry.options[3].loss);
+    for (const uint32_t tensor : entry.tensors) CHECK(tensor != model.graph.input);
+  }
 }
 
 TEST_CASE("widths that the user named stay; sizes that cannot be reached are refused") {

@@ -479,6 +479,9 @@ void AddOptions(CLI::App& app, Arguments& a) {
                  "refinement learn from")
       ->check(CLI::Range(1, 64))
       ->capture_default_str();
+  app.add_flag("--match-variance,!--no-match-variance", q.match_variance,
+               "with --rounding gptq: scales for which outputs vary as before, instead of those of "
+               "the least error");
   app.add_flag("--equalize,!--no-equalize", q.equalize, "even out channels between convolutions");
   app.add_option("--refine-epochs", q.refinement.epochs,
                  "epochs of training block by block against the float model's blocks; 0: none")

@@ -130,6 +130,7 @@ Status Parse(const Json& json, Recipe& recipe) {
               [&](const std::string&, RangeMethod method) { q.range_method = method; });
   reader.Word("rounding", ParseRounding,
               [&](const std::string&, Rounding rounding) { q.rounding = rounding; });
+  reader.Flag("match_variance", q.match_variance);
   reader.Number("views", 1u, kManyViews, q.views);
   reader.Flag("equalize", q.equalize);
   reader.Number("refine_epochs", 0u, kManyEpochs, q.refinement.epochs);
@@ -165,6 +166,7 @@ Json RecipeToJson(const Recipe& recipe) {
           {"activation_bits", q.activation_bits},
           {"least_activation_bits", q.least_activation_bits},
           {"rounding", RoundingName(q.rounding)},
+          {"match_variance", q.match_variance},
           {"views", q.views},
           {"activation_range", RangeMethodName(q.range_method)},
           {"equalize", q.equalize},

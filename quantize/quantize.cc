@@ -98,6 +98,7 @@ void AddProvenance(const QuantizeOptions& options, uint32_t num_images, Provenan
                       " activation-range=", RangeMethodName(options.range_method),
                       " equalize=", static_cast<int>(options.equalize), " seed=", options.seed);
   if (options.rounding == Rounding::kSequential) settings += Message(" views=", options.views);
+  if (options.match_variance) settings += " match-variance=1";
   if (options.refinement.epochs > 0) {
     settings += Message(" refine-epochs=", options.refinement.epochs);
   }
@@ -249,6 +250,10 @@ Result<Quantized> Quantize(ModelData float_model, const CalibrationImages& image
   MPQ_ASSIGN_OR_RETURN(AllocationFindings findings,
                        DecideWeights(float_model, images, shares.probes, calibration, moments,
                                      *method, options, cache, progress, decisions));
+  if (options.match_variance && options.rounding == Rounding::kGptq) {
+    MPQ_RETURN_IF_ERROR(MatchLayerVariances(graph, decisions.equalization, moments, options.threads,
+                                            decisions.layers));
+  }
   moments = {};
   MPQ_RETURN_IF_ERROR(CorrectBiasForWeights(graph, calibration, decisions));
   if (options.rounding == Rounding::kSequential && images.count >= kMinSequentialImages) {

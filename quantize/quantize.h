@@ -51,6 +51,9 @@ struct QuantizeOptions {
   // together with the layers'. 0: all get `activation_bits`.
   int least_activation_bits = 0;
   Rounding rounding = Rounding::kSequential;
+  // With gptq: outputs of layers keep their variances (MatchLayerVariances). Sequential rounding
+  // makes up for what earlier layers lose anyway.
+  bool match_variance = false;
   uint32_t views = 1;  // of every image, >= 1: what sequential rounding and refinement learn from
   RangeMethod range_method = RangeMethod::kSquaredError;
   // Measured on MobileNets and EfficientNet-Lite0: with per-channel weight scales, equalising costs

@@ -66,4 +66,26 @@ Status RoundLayers(const Graph& graph, const Equalization& equalization,
   });
 }
 
+Status MatchLayerVariances(const Graph& graph, const Equalization& equalization,
+                           std::span<const InputMoments> moments, uint32_t threads,
+                           std::vector<LayerDecision>& layers) {
+  return ParallelFor(
+      threads, static_cast<uint32_t>(layers.size()), [&](uint32_t n, uint32_t) -> Status {
+        const Node& node = graph.nodes[n];
+        if (!IsConvolution(node) || layers[n].shifted) return Status();
+        const std::vector<float> weights = EffectiveWeights(graph, node, equalization);
+        MPQ_ASSIGN_OR_RETURN(const std::vector<int8_t> levels,
+                             LayerLevels(graph, node, layers[n]));
+        const std::vector<float> level_values(levels.begin(), levels.end());
+        const auto rows = static_cast<uint32_t>(layers[n].scales.size() / moments[n].groups);
+        for (uint32_t g = 0; g < moments[n].groups; ++g) {
+          const size_t count = size_t{rows} * moments[n].size;
+          MatchVariances(moments[n].group(g), std::span(weights).subspan(g * count, count),
+                         std::span(level_values).subspan(g * count, count),
+                         std::span(layers[n].scales).subspan(size_t{g} * rows, rows));
+        }
+        return Status();
+      });
+}
+
 }  // namespace mpq

@@ -25,6 +25,12 @@ Status RoundLayers(const Graph& graph, const Equalization& equalization,
                    std::span<const InputMoments> moments, uint32_t threads,
                    const Progress& progress, std::vector<LayerDecision>& layers);
 
+// Sets the scales of every layer such that its outputs vary as much as before rounding
+// (MatchVariances, rows.h). Biases no longer fit then. A layer with `shifted` keeps its scales.
+Status MatchLayerVariances(const Graph& graph, const Equalization& equalization,
+                           std::span<const InputMoments> moments, uint32_t threads,
+                           std::vector<LayerDecision>& layers);
+
 }  // namespace mpq
 
 #endif  // MPQ_QUANTIZE_ROUNDING_LAYERS_H_

@@ -3,6 +3,7 @@
 #include <Eigen/Cholesky>
 #include <Eigen/Core>
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "quantize/nearest_level.h"
@@ -212,6 +213,26 @@ RoundedRows RoundRows(const RowProblem& problem, std::span<const double> scales,
     TakeBetter(problem, rounder.Errors(other), other, errors, best);
   }
   return best;
+}
+
+void MatchVariances(std::span<const float> covariance, std::span<const float> weights,
+                    std::span<const float> levels, std::span<double> scales) {
+  const auto rows = static_cast<uint32_t>(scales.size());
+  const auto size = static_cast<uint32_t>(weights.size() / scales.size());
+  const auto variances = [&](std::span<const float> values) {
+    const ConstRowMajorView matrix = View(values, rows, size);
+    const RowMajor product = matrix * View(covariance, size, size);
+    std::vector<double> result(rows);
+    for (uint32_t r = 0; r < rows; ++r) {
+      result[r] = product.row(r).cast<double>().dot(matrix.row(r).cast<double>());
+    }
+    return result;
+  };
+  const std::vector<double> wanted = variances(weights);
+  const std::vector<double> of_levels = variances(levels);
+  for (uint32_t r = 0; r < rows; ++r) {
+    if (wanted[r] > 0 && of_levels[r] > 0) scales[r] = std::sqrt(wanted[r] / of_levels[r]);
+  }
 }
 
 }  // namespace mpq

@@ -61,6 +61,13 @@ class RowRounder {
 // (closest_levels.h).
 RoundedRows RoundRows(const RowProblem& problem, std::span<const double> scales, bool refit_scales);
 
+// The scales with which the outputs of rows of levels vary as much as those of the weights:
+// sqrt((w C w^T) / (l C l^T)). The least error leaves them smaller, and layer after layer of that
+// adds up: the "statistics correction" of OBC (Frantar and Alistarh, "Optimal Brain Compression",
+// 2022). Rows that do not vary keep theirs. weights, levels: [scales.size()][size].
+void MatchVariances(std::span<const float> covariance, std::span<const float> weights,
+                    std::span<const float> levels, std::span<double> scales);
+
 }  // namespace mpq
 
 #endif  // MPQ_QUANTIZE_ROUNDING_ROWS_H_

@@ -199,6 +199,31 @@ std::vector<double> Patch(const Tensor& src, const Window& window, std::span<con
   return patch;
 }
 
+TEST_CASE("with matched variances outputs vary as those of the weights") {
+  const Case c(6, 40, *UniformLevels(2), 9);
+  const RowRounder rounder(c.problem);
+  RoundedRows rounded = c.Nearest(0.5);
+  rounder.RefitScales(rounded);
+  std::fill_n(rounded.levels.begin() + 40, 40, 0.0f);  // row 1 does not vary
+  std::vector<double> scales = rounded.scales;
+  MatchVariances(c.covariance, c.weights, rounded.levels, scales);
+  const auto variance = [&](const std::vector<float>& values, uint32_t row, double scale) {
+    double sum = 0;
+    for (size_t i = 0; i < 40; ++i) {
+      for (size_t j = 0; j < 40; ++j) {
+        sum += scale * scale * values[row * 40 + i] * c.covariance[i * 40 + j] * values[row * 40 + j];
+      }
+    }
+    return sum;
+  };
+  for (const uint32_t row : {0u, 2u, 3u, 4u, 5u}) {
+    CHECK(scales[row] > rounded.scales[row]);
+    CHECK(variance(rounded.levels, row, scales[row]) ==
+          doctest::Approx(variance(c.weights, row, 1)).epsilon(1e-4));
+  }
+  CHECK(scales[1] == rounded.scales[1]);
+}
+
 TEST_CASE("moments are the covariance of im2col columns") {
   const Network net;
   const Result<std::vector<InputMoments>> moments = MeasureInputMoments(

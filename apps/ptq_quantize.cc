@@ -163,8 +163,8 @@ Result<uint64_t> CheckMemory(const Arguments& arguments, const Graph& graph, uin
     work = std::max(work, EstimateRoundingBytes(graph, num_images, options.views, options.threads));
   }
   if (options.refinement.epochs > 0) {
-    work = std::max(
-        work, EstimateRefinementBytes(graph, num_images, options.views, options.threads));
+    work =
+        std::max(work, EstimateRefinementBytes(graph, num_images, options.views, options.threads));
   }
   if (options.distillation.epochs > 0) {
     work = std::max(work, EstimateDistillationBytes(graph, num_images, options.threads));
@@ -401,7 +401,7 @@ void AddOptions(CLI::App& app, Arguments& a) {
         const Status status = ApplyEffort(name, a.recipe);
         if (!status.ok()) throw CLI::ValidationError("--effort", status.message());
       },
-      "fast, default or best: sets --images and --rounding, which win over it");
+      "fast, default or best: sets --images, --rounding and --views, which win over it");
   CLI::Option* dry_run =
       app.add_flag("--dry-run", a.dry_run, "predict the size; needs no images and writes no model");
   app.add_option("model", a.source, "float model, ONNX")->required();

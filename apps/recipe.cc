@@ -184,6 +184,7 @@ Status ApplyEffort(const std::string& name, Recipe& recipe) {
   }
   const Recipe defaults;
   recipe.images = name == "fast" ? 256 : name == "best" ? 0 : defaults.images;
+  recipe.quantize.views = name == "best" ? 3 : defaults.quantize.views;
   recipe.quantize.rounding = name == "fast" ? Rounding::kGptq : Rounding::kSequential;
   return Status();
 }

@@ -3,8 +3,8 @@
 //    "data_free": false, "weight_bits": 4, "first_bits": 8, "last_bits": 8,
 //    "layers": {"stem": 6}, "target_size": 0, "max_bops": 0, "activation_bits": 8,
 //    "least_activation_bits": 0, "rounding": "sequential", "match_variance": false, "views": 1,
-//    "activation_range": "mse", "equalize": false, "refine_epochs": 0, "distill_epochs": 0, "images": 512, "seed": 1,
-//    "float_isa": "avx2"}
+//    "activation_range": "mse", "equalize": false, "refine_epochs": 0, "distill_epochs": 0,
+//    "images": 512, "seed": 1, "float_isa": "avx2"}
 // Keys that are left out keep their defaults, unknown ones are errors. Threads and memory limits
 // are no settings: they do not change the result.
 #ifndef MPQ_APPS_RECIPE_H_

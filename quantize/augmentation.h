@@ -22,8 +22,8 @@ uint64_t MixSeed(uint64_t seed, uint64_t a, uint64_t b);
 void RandomView(const CalibrationImages& images, uint32_t index, Interpolation interpolation,
                 uint64_t seed, std::span<uint8_t> view);
 
-// The same number of views of every image: view 0 of each is the image itself, the others are random
-// ones.
+// The same number of views of every image: view 0 of each is the image itself, the others are
+// random ones.
 class Views {
  public:
   // `images` must outlive the object. each: >= 1

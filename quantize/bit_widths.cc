@@ -97,8 +97,7 @@ Result<std::vector<uint8_t>> ResolveBitWidths(const Graph& graph, const BitWidth
   return Resolve(graph, widths);
 }
 
-Result<BitWidths> NameLayers(const Graph& graph, const BitWidths& widths,
-                             bool weights_are_chosen) {
+Result<BitWidths> NameLayers(const Graph& graph, const BitWidths& widths, bool weights_are_chosen) {
   MPQ_RETURN_IF_ERROR(CheckBits("weights", widths.weights));
   const int weights = weights_are_chosen ? kToBeChosen : widths.weights;
   BitWidths named = widths;

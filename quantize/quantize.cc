@@ -51,7 +51,8 @@ Status CheckOptions(const QuantizeOptions& options) {
     return Error(ErrorCode::kInvalidArgument, "views: 0, expected 1 or more");
   }
   MPQ_RETURN_IF_ERROR(CheckPtilmpqOptions(options.method_options.ptilmpq));
-  if ((options.has_budget() || options.curve_points > 0) && options.rounding == Rounding::kNearest) {
+  if ((options.has_budget() || options.curve_points > 0) &&
+      options.rounding == Rounding::kNearest) {
     return Error(ErrorCode::kInvalidArgument,
                  "a target size, a limit on bit operations or a curve needs rounding gptq or "
                  "sequential: nearest measures no inputs");
@@ -158,9 +159,9 @@ Result<AllocationFindings> DecideWeights(const ModelData& model, const Calibrati
         const std::vector<LayerSensitivity> table,
         MeasureSensitivity(model, probes, method, input, decisions, kAllocatedWidths));
     findings.sensitivity = Observe(model.graph, table);
-    MPQ_ASSIGN_OR_RETURN(const std::vector<ActivationSensitivity> activations,
-                         WeighActivations(model, probes, calibration, table, options, progress,
-                                          decisions));
+    MPQ_ASSIGN_OR_RETURN(
+        const std::vector<ActivationSensitivity> activations,
+        WeighActivations(model, probes, calibration, table, options, progress, decisions));
     const Allocator allocator(model, table, activations);
     if (options.curve_points > 0) {
       MPQ_ASSIGN_OR_RETURN(findings.curve,

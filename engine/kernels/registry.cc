@@ -32,9 +32,10 @@ constexpr Kernel kConvGemmWideAvx512 =
 constexpr Kernel kConvGemmAvx512Vnni =
     MakeConvGemmKernel<kGemmAvx512Vnni>("conv.gemm.avx512vnni", Isa::kAvx512Vnni);
 
-// Tiles of 16 positions and 64 values along k pay where they are filled. Measured on a Xeon with AMX,
-// 8-bit weights, against AVX-512 VNNI in the same process: 1x1 with 16 to 64 inputs 0.25x to 0.75x,
-// the 7x7 stem of a ResNet 0.66x, a dense layer at batch 1 0.66x; 128 inputs and more 1.2x to 2.5x.
+// Tiles of 16 positions and 64 values along k pay where they are filled. Measured on a Xeon with
+// AMX, 8-bit weights, against AVX-512 VNNI in the same process: 1x1 with 16 to 64 inputs 0.25x to
+// 0.75x, the 7x7 stem of a ResNet 0.66x, a dense layer at batch 1 0.66x; 128 inputs and more 1.2x
+// to 2.5x.
 std::string RefuseUnfilledTiles(const Step& step) {
   constexpr uint32_t kTilePositions = 16;
   constexpr uint32_t kTileValues = 64;

@@ -43,8 +43,8 @@ class Allocator {
 
   // Chooses an option of every layer within the budget, and puts them into `decisions`, whose
   // activations must be there. Activations are in memory as bytes whatever their bits, so these are
-  // chosen only under a limit on bit operations. Fails if even the narrowest layers are beyond it; the message says
-  // what they take.
+  // chosen only under a limit on bit operations. Fails if even the narrowest layers are beyond it;
+  // the message says what they take.
   Status Fit(const Budget& budget, Decisions& decisions) const;
 
   // The best models from the smallest to the largest, at equal steps of size: as rounded for the

@@ -174,8 +174,8 @@ class BlockTraining {
 };
 
 Result<uint64_t> RunFingerprint(const ModelData& float_model, const CalibrationImages& images,
-                                uint32_t num_views, const RefinementOptions& options,
-                                uint64_t seed, const Decisions& decisions) {
+                                uint32_t num_views, const RefinementOptions& options, uint64_t seed,
+                                const Decisions& decisions) {
   MPQ_ASSIGN_OR_RETURN(Fingerprint fingerprint,
                        Fingerprint::Create(float_model, images, seed, decisions));
   fingerprint.Add(uint64_t{num_views}).Add(uint64_t{options.epochs});
@@ -212,8 +212,8 @@ Status RefineBlocks(const ModelData& float_model, const CalibrationImages& image
                     Decisions& decisions) {
   uint64_t fingerprint = 0;
   if (cache.enabled()) {
-    MPQ_ASSIGN_OR_RETURN(
-        fingerprint, RunFingerprint(float_model, images, num_views, options, seed, decisions));
+    MPQ_ASSIGN_OR_RETURN(fingerprint,
+                         RunFingerprint(float_model, images, num_views, options, seed, decisions));
   }
   const SavedLayers saved(cache, "refinement", fingerprint);
   MPQ_ASSIGN_OR_RETURN(size_t done, saved.Restore(decisions));
@@ -252,9 +252,9 @@ uint64_t EstimateRefinementBytes(const Graph& graph, uint32_t num_images, uint32
     const uint64_t thread = 3 * kPartImages * values;
     const uint64_t workers = std::clamp(threads, 1u, kBatchParts);
     const uint64_t codes = block.first == graph.input ? 0 : NumValues(graph.tensors[block.first]);
-    most = std::max(most, count * codes + sizeof(float) * ((kCopiesOfWeights + kBatchParts) *
-                                                               weights +
-                                                           workers * thread));
+    most = std::max(
+        most, count * codes +
+                  sizeof(float) * ((kCopiesOfWeights + kBatchParts) * weights + workers * thread));
   }
   return most + FloatCheckpoint::EstimateBytes(graph, num_images * num_views);
 }

@@ -6,8 +6,9 @@
 //
 //   loss = mean over a block's outputs of ((quantised - float) / step)^2
 //
-// with the output's quantisation step; float outputs are clamped to what the stored tensor can hold.
-// A block ends where one tensor is all that later layers read, with at least two convolutions in it.
+// with the output's quantisation step; float outputs are clamped to what the stored tensor can
+// hold. A block ends where one tensor is all that later layers read, with at least two convolutions
+// in it.
 #ifndef MPQ_QUANTIZE_DISTILLATION_BLOCK_REFINEMENT_H_
 #define MPQ_QUANTIZE_DISTILLATION_BLOCK_REFINEMENT_H_
 
@@ -38,8 +39,8 @@ struct Block {
 std::vector<Block> SplitIntoBlocks(const Graph& graph);
 
 // `float_model`: prepared; `decisions`: complete; their layers receive the result. kUnsupported
-// without oneDNN and for equalised decisions. Deterministic for any number of threads. `cache` keeps
-// the blocks that are done. `num_views`: of every image (Views).
+// without oneDNN and for equalised decisions. Deterministic for any number of threads. `cache`
+// keeps the blocks that are done. `num_views`: of every image (Views).
 Status RefineBlocks(const ModelData& float_model, const CalibrationImages& images,
                     uint32_t num_views, const RefinementOptions& options, uint64_t seed,
                     uint32_t threads, const StageCache& cache, const Progress& progress,

@@ -40,8 +40,7 @@ Result<std::unique_ptr<Distillation>> Distillation::Create(const ModelData& floa
                                                            uint64_t seed, uint32_t threads,
                                                            const Decisions& decisions) {
   MPQ_RETURN_IF_ERROR(CheckImages(images, float_model.graph));
-  std::unique_ptr<Distillation> distillation(
-      new Distillation(float_model, images, options, seed));
+  std::unique_ptr<Distillation> distillation(new Distillation(float_model, images, options, seed));
   MPQ_RETURN_IF_ERROR(distillation->Prepare(decisions, threads));
   return distillation;
 }
@@ -53,9 +52,8 @@ Status Distillation::Prepare(const Decisions& decisions, uint32_t threads) {
   steps_per_epoch_ = std::max(images_.count / kBatchImages, 1u);
   MPQ_ASSIGN_OR_RETURN(fingerprint_, RunFingerprint(model_, images_, options_, seed_, decisions));
   MPQ_ASSIGN_OR_RETURN(
-      student_,
-      Student::Create(graph, 0, graph, decisions,
-                      {options_.rates, options_.epochs * steps_per_epoch_, threads}));
+      student_, Student::Create(graph, 0, graph, decisions,
+                                {options_.rates, options_.epochs * steps_per_epoch_, threads}));
   for (uint32_t thread = 0; thread < student_->threads(); ++thread) {
     MPQ_ASSIGN_OR_RETURN(teachers_.emplace_back(),
                          MakeFloatExecutor(graph, {.batch = kPartImages}));
@@ -64,18 +62,16 @@ Status Distillation::Prepare(const Decisions& decisions, uint32_t threads) {
 }
 
 Result<double> Distillation::Step() {
-  order_ = ShuffledIndices(images_.count,
-                           MixSeed(seed_, step() / steps_per_epoch_, ~uint64_t{0}));
-  return student_->Step(
-      {[&](uint32_t part, uint32_t thread, std::span<float> src) {
-         return Fill(part, thread, src);
-       },
-       [&](uint32_t, uint32_t thread, std::span<const float> logits,
-           std::span<float> d_logits) -> Result<double> {
-         MPQ_ASSIGN_OR_RETURN(const std::span<const float> teacher,
-                              teachers_[thread]->Read(model_.graph.output));
-         return Judge(teacher, logits, d_logits);
-       }});
+  order_ = ShuffledIndices(images_.count, MixSeed(seed_, step() / steps_per_epoch_, ~uint64_t{0}));
+  return student_->Step({[&](uint32_t part, uint32_t thread, std::span<float> src) {
+                           return Fill(part, thread, src);
+                         },
+                         [&](uint32_t, uint32_t thread, std::span<const float> logits,
+                             std::span<float> d_logits) -> Result<double> {
+                           MPQ_ASSIGN_OR_RETURN(const std::span<const float> teacher,
+                                                teachers_[thread]->Read(model_.graph.output));
+                           return Judge(teacher, logits, d_logits);
+                         }});
 }
 
 // Views, which the teacher sees as well.
@@ -87,8 +83,8 @@ Status Distillation::Fill(uint32_t part, uint32_t thread, std::span<float> src) 
     // A set smaller than a batch comes several times, each time in another view.
     const uint32_t position = first + i;
     const uint32_t index = order_[position % images_.count];
-    RandomView(images_, index, model_.preprocessing.interpolation,
-               MixSeed(seed_, step(), position), view);
+    RandomView(images_, index, model_.preprocessing.interpolation, MixSeed(seed_, step(), position),
+               view);
     NormalizePixels(model_.preprocessing, view, src.subspan(i * image_values, image_values));
   }
   return teachers_[thread]->Run(src);
@@ -114,8 +110,7 @@ std::vector<uint8_t> Distillation::SaveState() {
   writer.U32(kStateMagic);
   writer.U64(fingerprint_);
   writer.U32(step());
-  student_->ForEachState(
-      [&](const std::vector<float>& state) { writer.Bytes(BytesOf(state)); });
+  student_->ForEachState([&](const std::vector<float>& state) { writer.Bytes(BytesOf(state)); });
   writer.U64(Checksum(writer.span()));
   return writer.Take();
 }

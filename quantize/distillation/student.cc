@@ -38,8 +38,7 @@ std::vector<TensorCodes> RoundedTensors(const Graph& graph, const Decisions& dec
 }
 
 float TensorStep(const Graph& graph, uint32_t tensor, const Decisions& decisions) {
-  return tensor == graph.output ? 256 * decisions.logit_scale
-                                : decisions.activations[tensor].scale;
+  return tensor == graph.output ? 256 * decisions.logit_scale : decisions.activations[tensor].scale;
 }
 
 Result<std::unique_ptr<Student>> Student::Create(const Graph& graph, uint32_t first_node,
@@ -82,15 +81,13 @@ Status Student::Prepare(const Graph& whole, const Decisions& decisions) {
 
 Result<double> Student::Step(const Task& task) {
   std::vector<double> losses(kBatchParts);
-  MPQ_RETURN_IF_ERROR(
-      ParallelFor(options_.threads, kBatchParts, [&](uint32_t part, uint32_t thread) {
-        return RunPart(task, part, thread, losses[part]);
+  MPQ_RETURN_IF_ERROR(ParallelFor(
+      options_.threads, kBatchParts,
+      [&](uint32_t part, uint32_t thread) { return RunPart(task, part, thread, losses[part]); }));
+  MPQ_RETURN_IF_ERROR(ParallelFor(
+      options_.threads, static_cast<uint32_t>(layers_.size()), [&](uint32_t n, uint32_t) {
+        return IsConvolution(graph_.nodes[n]) ? UpdateLayer(n) : Status();
       }));
-  MPQ_RETURN_IF_ERROR(ParallelFor(options_.threads, static_cast<uint32_t>(layers_.size()),
-                                  [&](uint32_t n, uint32_t) {
-                                    return IsConvolution(graph_.nodes[n]) ? UpdateLayer(n)
-                                                                          : Status();
-                                  }));
   ++step_;
   return std::accumulate(losses.begin(), losses.end(), 0.0) / kBatchImages;
 }
@@ -99,8 +96,8 @@ Status Student::RunPart(const Task& task, uint32_t part, uint32_t thread, double
   Worker& worker = workers_[thread];
   MPQ_RETURN_IF_ERROR(task.fill(part, thread, worker.src));
   MPQ_RETURN_IF_ERROR(worker.tape.Forward(worker.src));
-  MPQ_ASSIGN_OR_RETURN(
-      loss, task.judge(part, thread, worker.tape.Read(graph_.output), worker.d_output));
+  MPQ_ASSIGN_OR_RETURN(loss,
+                       task.judge(part, thread, worker.tape.Read(graph_.output), worker.d_output));
   return worker.tape.Backward(worker.d_output, gradients_[part]);
 }
 

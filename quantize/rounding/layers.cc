@@ -74,8 +74,7 @@ Status MatchLayerVariances(const Graph& graph, const Equalization& equalization,
         const Node& node = graph.nodes[n];
         if (!IsConvolution(node) || layers[n].shifted) return Status();
         const std::vector<float> weights = EffectiveWeights(graph, node, equalization);
-        MPQ_ASSIGN_OR_RETURN(const std::vector<int8_t> levels,
-                             LayerLevels(graph, node, layers[n]));
+        MPQ_ASSIGN_OR_RETURN(const std::vector<int8_t> levels, LayerLevels(graph, node, layers[n]));
         const std::vector<float> level_values(levels.begin(), levels.end());
         const auto rows = static_cast<uint32_t>(layers[n].scales.size() / moments[n].groups);
         for (uint32_t g = 0; g < moments[n].groups; ++g) {

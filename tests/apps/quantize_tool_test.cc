@@ -214,6 +214,7 @@ TEST_CASE("effort sets what other options may still change") {
   const Json best = tool.Quantize("best.mpq", "--distill-epochs 1 --effort best --images 6");
   CHECK(best["recipe"]["rounding"] == "sequential");
   CHECK(best["recipe"]["distill_epochs"] == 1);
+  CHECK(best["recipe"]["views"] == 3);
   CHECK(best["calibration"]["images"] == 6);
   tool.CheckError(2, tool.Calibration() + "--effort some", {"--effort", "some", "fast"});
 }

@@ -85,8 +85,7 @@ TEST_CASE("refinement gives the same bytes for any number of threads") {
   std::vector<std::vector<uint8_t>> files;
   for (const uint32_t threads : {1u, 2u, 5u}) {
     Decisions decisions = p.decisions;
-    const Status status =
-        Refine(p, FastOptions(2), threads, StageCache(), Progress(), decisions);
+    const Status status = Refine(p, FastOptions(2), threads, StageCache(), Progress(), decisions);
     REQUIRE_MESSAGE(status.ok(), status.message());
     files.push_back(p.File(decisions));
     CHECK(files.back() == files[0]);

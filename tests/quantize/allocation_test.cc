@@ -255,9 +255,10 @@ TEST_CASE("activations are measured by what the integer engine's output loses") 
   decisions.activations = decide(8);
   decisions.logit_scale = LogitScale(*calibration);
   BitWidths widths;
-  auto layers = (*MakeMethod("uniform"))
-                    ->Decide({model.graph, decisions.equalization, &*calibration, {}, widths, 1, 1,
-                              Progress()});
+  auto layers =
+      (*MakeMethod("uniform"))
+          ->Decide(
+              {model.graph, decisions.equalization, &*calibration, {}, widths, 1, 1, Progress()});
   REQUIRE(layers.ok());
   std::vector<LayerSensitivity> table;
   for (uint32_t n = 0; n < model.graph.nodes.size(); ++n) {

@@ -211,7 +211,8 @@ TEST_CASE("with matched variances outputs vary as those of the weights") {
     double sum = 0;
     for (size_t i = 0; i < 40; ++i) {
       for (size_t j = 0; j < 40; ++j) {
-        sum += scale * scale * values[row * 40 + i] * c.covariance[i * 40 + j] * values[row * 40 + j];
+        sum +=
+            scale * scale * values[row * 40 + i] * c.covariance[i * 40 + j] * values[row * 40 + j];
       }
     }
     return sum;

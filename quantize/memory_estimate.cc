@@ -15,10 +15,6 @@ namespace {
 // Pages of oneDNN's library and of the code it generates; 10 to 13 MB measured.
 constexpr uint64_t kBackendBytes = 16000000;
 
-uint64_t NumValues(const Tensor& tensor) {
-  return uint64_t{tensor.height} * tensor.width * tensor.channels;
-}
-
 // Every tensor stays, weights are copied into the backend's layout; the image as floats, one tensor
 // packed for reading and one divided by its channels' scales come on top.
 uint64_t ExecutorBytes(const Graph& graph) {

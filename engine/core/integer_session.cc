@@ -37,7 +37,7 @@ class IntegerSession final : public SessionImpl {
     ConvertPixels(pixels);
     images_ = n;
     size_t chain = 0;
-    for (const Stage& stage : plan_.stages) {
+    for (const Stage& stage : std::span(plan_.stages).first(num_stages_)) {
       const auto start = std::chrono::steady_clock::now();
       if (stage.num_steps > 1) {
         RunChain(stage, chains_[chain++]);
@@ -104,7 +104,26 @@ class IntegerSession final : public SessionImpl {
       chains_.emplace_back(options_.threads, StripeRunner(plan_.StepsOf(stage), stage.stripes));
     }
     DescribeSteps();
+    MPQ_RETURN_IF_ERROR(FindLastStage());
     return pool_.Start(options_.threads);
+  }
+
+  Status FindLastStage() {
+    num_stages_ = plan_.stages.size();
+    if (!options_.keep_tensors || options_.wanted_tensors.empty()) return Status();
+    num_stages_ = 0;
+    for (const uint32_t tensor : options_.wanted_tensors) {
+      if (tensor >= plan_.views.size()) {
+        return Error(ErrorCode::kInvalidArgument, "wanted tensor ", tensor, " of ",
+                     plan_.views.size());
+      }
+      for (size_t i = num_stages_; i < plan_.stages.size(); ++i) {
+        for (const Step& step : plan_.StepsOf(plan_.stages[i])) {
+          if (step.node->output == tensor) num_stages_ = i + 1;
+        }
+      }
+    }
+    return Status();
   }
 
   void DescribeSteps() {
@@ -220,6 +239,7 @@ class IntegerSession final : public SessionImpl {
   Isa isa_ = Isa::kScalar;
   std::optional<InputCodes> input_codes_;
   Plan plan_;
+  size_t num_stages_ = 0;  // that runs go through
   size_t scratch_stride_ = 0;
   AlignedMemory arena_;
   AlignedMemory scratch_;

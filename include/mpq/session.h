@@ -22,6 +22,9 @@ struct SessionOptions {
   uint64_t memory_limit = 0;  // bytes of arena and scratch; 0 = none. Refused before allocating
   bool keep_tensors = false;  // every tensor stays readable after Run; more memory, same bits
   bool profile = false;       // measure each step
+  // With keep_tensors: what the caller reads. Runs of integer models end as soon as these tensors
+  // are there; logits and later tensors then mean nothing. Empty: everything.
+  std::vector<uint32_t> wanted_tensors;
 };
 
 // One line of the plan, for people and reports.

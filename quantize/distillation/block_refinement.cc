@@ -21,10 +21,6 @@ namespace mpq {
 
 namespace {
 
-uint64_t NumValues(const Tensor& tensor) {
-  return uint64_t{tensor.height} * tensor.width * tensor.channels;
-}
-
 // What the quantised network has computed of one tensor, for every view; nothing for the input.
 class BlockInputs {
  public:
@@ -42,6 +38,7 @@ class BlockInputs {
       if (!sessions[thread].has_value()) {
         SessionOptions options;
         options.keep_tensors = true;
+        options.wanted_tensors = {tensor};
         MPQ_ASSIGN_OR_RETURN(sessions[thread], Session::Create(model, options));
       }
       MPQ_RETURN_IF_ERROR(sessions[thread]->Run(views_.Pixels(view)));

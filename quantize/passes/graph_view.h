@@ -14,6 +14,11 @@ inline bool IsConvolution(const Node& node) {
   return node.kind == OpKind::kConv || node.kind == OpKind::kDepthwiseConv;
 }
 
+// Of one image.
+inline uint64_t NumValues(const Tensor& tensor) {
+  return uint64_t{tensor.height} * tensor.width * tensor.channels;
+}
+
 // A tensor's producer and consumers, as node indices. Valid while the graph's edges stay.
 class GraphView {
  public:

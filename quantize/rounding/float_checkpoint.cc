@@ -11,7 +11,7 @@ namespace mpq {
 namespace {
 
 uint64_t ValueBytes(const Tensor& tensor, uint32_t num_views) {
-  return sizeof(float) * uint64_t{num_views} * tensor.height * tensor.width * tensor.channels;
+  return sizeof(float) * num_views * NumValues(tensor);
 }
 
 }  // namespace

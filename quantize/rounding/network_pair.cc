@@ -4,12 +4,18 @@
 
 namespace mpq {
 
+NetworkPair::NetworkPair(const Graph& part, const Preprocessing& preprocessing,
+                         const Decisions& decisions, std::span<const uint32_t> tensors,
+                         std::span<const uint32_t> wanted)
+    : float_part_(part, preprocessing), decisions_(decisions), tensors_(tensors) {
+  session_options_.keep_tensors = true;
+  for (const uint32_t tensor : wanted) session_options_.wanted_tensors.push_back(tensors[tensor]);
+}
+
 Status NetworkPair::Run(const Model& quantized, std::span<const uint8_t> pixels,
                         std::span<const float> values) {
   if (!session_.has_value()) {
-    SessionOptions options;
-    options.keep_tensors = true;
-    MPQ_ASSIGN_OR_RETURN(session_, Session::Create(quantized, options));
+    MPQ_ASSIGN_OR_RETURN(session_, Session::Create(quantized, session_options_));
   }
   MPQ_RETURN_IF_ERROR(float_part_.Run(pixels, values));
   return session_->Run(pixels);

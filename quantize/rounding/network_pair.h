@@ -21,10 +21,9 @@ namespace mpq {
 class NetworkPair {
  public:
   // References must outlive the object. `tensors`: the quantised model's tensor of each of the
-  // graph's.
+  // graph's. `wanted`: the graph's tensors that will be read.
   NetworkPair(const Graph& part, const Preprocessing& preprocessing, const Decisions& decisions,
-              std::span<const uint32_t> tensors)
-      : float_part_(part, preprocessing), decisions_(decisions), tensors_(tensors) {}
+              std::span<const uint32_t> tensors, std::span<const uint32_t> wanted);
 
   // `values`: of the part's input; empty: the pixels are, normalised.
   Status Run(const Model& quantized, std::span<const uint8_t> pixels,
@@ -38,6 +37,7 @@ class NetworkPair {
   FloatPart float_part_;
   const Decisions& decisions_;
   std::span<const uint32_t> tensors_;
+  SessionOptions session_options_;
   std::optional<Session> session_;
 };
 

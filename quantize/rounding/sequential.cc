@@ -41,7 +41,8 @@ class Sampling {
     const Graph part = GraphBetween(float_model_.graph, checkpoint_.tensor(), layer.tensors());
     std::vector<NetworkPair> pairs;
     for (uint32_t t = 0; t < threads_; ++t) {
-      pairs.emplace_back(part, float_model_.preprocessing, decisions, lowered.tensors);
+      pairs.emplace_back(part, float_model_.preprocessing, decisions, lowered.tensors,
+                         layer.tensors());
     }
     std::vector<LayerSamples> samples(kViewsAtOnce);
     for (uint32_t first = 0; first < views_.count(); first += kViewsAtOnce) {

@@ -14,6 +14,7 @@
 #include "quantize/calibration.h"
 #include "quantize/lower.h"
 #include "quantize/method.h"
+#include "quantize/model_run.h"
 #include "quantize/quantize.h"
 #include "tests/quantize/graph_builder.h"
 
@@ -74,6 +75,29 @@ struct Prepared {
     return *file;
   }
 };
+
+// KL divergences from the float model's output: on the images that quantised it, and on others.
+struct Divergences {
+  double seen = 0, unseen = 0;
+};
+
+inline Divergences MeasureDivergences(const QuantizeOptions& options) {
+  const ModelData model = SmallModel();
+  const CalibrationImages others = RandomImages(64, 16, 16, 9);
+  ModelData prepared = model;
+  PrepareIntegerModel(prepared);
+  const auto expected =
+      Calibrate(prepared.graph, prepared.preprocessing, others, Equalization(), 1, Progress());
+  REQUIRE(expected.ok());
+  const auto quantized = Quantize(model, RandomImages(96, 16, 16, 8), options, Progress());
+  REQUIRE_MESSAGE(quantized.ok(), quantized.status().message());
+  const auto loaded = Model::FromData(quantized->model);
+  REQUIRE(loaded.ok());
+  const auto logits = ModelLogits(*loaded, others, 1, Progress());
+  REQUIRE(logits.ok());
+  return {quantized->agreement.mean_kl,
+          CompareLogits(expected->logits, *logits, others.count).mean_kl};
+}
 
 }  // namespace mpq
 

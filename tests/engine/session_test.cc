@@ -106,6 +106,30 @@ TEST_CASE("the memory limit counts the scratch of all threads; nothing is alloca
   CHECK(Session::Create(model, huge).status().code() == ErrorCode::kLimitExceeded);
 }
 
+TEST_CASE("a run that ends with the wanted tensors gives the same ones") {
+  const Model model = MakeModel(AllOperatorsModel(/*is_float=*/false));
+  const std::vector<uint8_t> pixels = RandomPixels(model, 1);
+  SessionOptions options;
+  options.keep_tensors = true;
+  options.profile = true;
+  Session whole = Session::Create(model, options).value();
+  REQUIRE(whole.Run(pixels).ok());
+  const Graph& graph = model.data().graph;
+  for (size_t n = 0; n < graph.nodes.size(); ++n) {
+    CAPTURE(n);
+    const uint32_t tensor = graph.nodes[n].output;
+    options.wanted_tensors = {graph.input, tensor};
+    Session part = Session::Create(model, options).value();
+    REQUIRE(part.Run(pixels).ok());
+    for (const uint32_t wanted : options.wanted_tensors) {
+      CHECK(part.ReadTensorCodes(wanted).value() == whole.ReadTensorCodes(wanted).value());
+    }
+    if (n + 1 < graph.nodes.size()) CHECK(part.steps().back().seconds == 0);
+  }
+  options.wanted_tensors = {static_cast<uint32_t>(graph.tensors.size())};
+  CHECK(Session::Create(model, options).status().code() == ErrorCode::kInvalidArgument);
+}
+
 TEST_CASE("sessions of one model run side by side") {
   const Model model = MakeModel(AllOperatorsModel(/*is_float=*/false));
   const std::vector<uint8_t> pixels = RandomPixels(model, 1);

@@ -669,6 +669,8 @@ TEST_CASE("the registry takes the kernel of the chosen instruction set, and says
     for (const int bits : {4, 8}) {
       ConvCase c;
       c.bits = bits;
+      c.height = c.width = 4;  // fills tiles of AMX
+      c.in_channels = 128;
       RandomConv conv(c);
       Step step = conv.step();
       ChooseKernel(step, isa);
@@ -686,5 +688,36 @@ TEST_CASE("the registry takes the kernel of the chosen instruction set, and says
     }
   }
 }
+
+#if defined(__x86_64__)
+// Wherever the tests run: nothing is computed.
+TEST_CASE("AMX leaves layers that do not fill its tiles to others") {
+  const auto refusal = [](const ConvCase& c) {
+    RandomConv conv(c);
+    for (const Kernel* kernel : KernelsFor(OpKind::kConv)) {
+      if (kernel->isa == Isa::kAmx) return kernel->refuse(conv.step());
+    }
+    return std::string("no such kernel");
+  };
+  ConvCase c;
+  c.height = c.width = 8;
+  c.in_channels = 128;
+  CHECK(refusal(c).empty());
+  c.in_channels = 96;
+  CHECK(refusal(c) == "96 values along k are fewer than 128");
+  c.in_channels = 144;
+  CHECK(refusal(c) == "runs of 144 values leave an eighth of tiles of 64 empty");
+  c.in_channels = 256;
+  c.height = 3;
+  c.width = 5;
+  CHECK(refusal(c) == "15 positions are fewer than 16");
+  c.batch = 2;
+  CHECK(refusal(c).empty());
+  c.in_channels = 64;
+  c.window.kernel_h = c.window.kernel_w = 3;
+  c.height = c.width = 8;
+  CHECK(refusal(c).empty());
+}
+#endif
 
 }  // namespace mpq

@@ -146,7 +146,8 @@ class BlockTraining {
   double Judge(std::span<const float> targets, std::span<const float> output,
                std::span<float> d_output) const {
     const float step = TensorStep(float_model_.graph, block_.last, decisions_);
-    const auto values = static_cast<float>(output.size() / kPartImages);
+    const size_t image_values = output.size() / kPartImages;
+    const auto values = static_cast<float>(image_values);
     double loss = 0;
     for (size_t i = 0; i < output.size(); ++i) {
       const float error = (output[i] - targets[i]) / step;
@@ -246,7 +247,7 @@ uint64_t EstimateRefinementBytes(const Graph& graph, uint32_t num_images, uint32
       }
     }
     // Values and gradients of a tape, and targets.
-    const uint64_t thread = 3 * kPartImages * values;
+    const uint64_t thread = uint64_t{3} * kPartImages * values;
     const uint64_t workers = std::clamp(threads, 1u, kBatchParts);
     const uint64_t codes = block.first == graph.input ? 0 : NumValues(graph.tensors[block.first]);
     most = std::max(

@@ -108,20 +108,25 @@ class IntegerSession final : public SessionImpl {
     return pool_.Start(options_.threads);
   }
 
+  // By nodes, not by what steps write: a Concat whose operands lie in it already has no step.
   Status FindLastStage() {
     num_stages_ = plan_.stages.size();
     if (!options_.keep_tensors || options_.wanted_tensors.empty()) return Status();
-    num_stages_ = 0;
+    const std::vector<Node>& nodes = graph().nodes;
+    const Node* end = nodes.data();
     for (const uint32_t tensor : options_.wanted_tensors) {
       if (tensor >= plan_.views.size()) {
         return Error(ErrorCode::kInvalidArgument, "wanted tensor ", tensor, " of ",
                      plan_.views.size());
       }
-      for (size_t i = num_stages_; i < plan_.stages.size(); ++i) {
-        for (const Step& step : plan_.StepsOf(plan_.stages[i])) {
-          if (step.node->output == tensor) num_stages_ = i + 1;
-        }
+      for (const Node& node : nodes) {
+        if (node.output == tensor) end = std::max(end, &node + 1);
       }
+    }
+    num_stages_ = 0;
+    while (num_stages_ < plan_.stages.size() &&
+           plan_.steps[plan_.stages[num_stages_].first_step].node < end) {
+      ++num_stages_;
     }
     return Status();
   }

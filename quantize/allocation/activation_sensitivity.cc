@@ -24,6 +24,7 @@ std::vector<std::vector<uint32_t>> GroupsRead(const Graph& graph) {
     if (const auto group = read.find(groups[t]); group != read.end()) group->second.push_back(t);
   }
   std::vector<std::vector<uint32_t>> result;
+  result.reserve(read.size());
   for (auto& [group, tensors] : read) result.push_back(std::move(tensors));
   return result;
 }

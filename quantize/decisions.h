@@ -33,6 +33,11 @@ struct ActivationDecision {
   float scale = 1.0f;
   int32_t zero_point = 0;
   uint8_t bits = 8;
+
+  // What it can hold, in stored units (without a channel's scale).
+  float lowest() const { return scale * static_cast<float>(-zero_point); }
+  float highest() const { return scale * static_cast<float>((1 << bits) - 1 - zero_point); }
+  float Real(int32_t code) const { return scale * static_cast<float>(code - zero_point); }
 };
 
 struct Decisions {

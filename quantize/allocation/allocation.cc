@@ -175,8 +175,8 @@ Result<uint64_t> Allocator::CodeBudget(uint64_t file_bytes, Decisions& decisions
 Result<Allocator::Choices> Allocator::ChooseWithin(double most, uint64_t code_bytes,
                                                    std::span<const LayerWork> work) const {
   double least = 0;
+  const std::vector<uint32_t> narrowest(activations_.size(), 0);
   for (size_t i = 0; i < table_.size(); ++i) {
-    const std::vector<uint32_t> narrowest(activations_.size(), 0);
     least += BitOperationsOf(work[i], table_[i].options.front().bits, narrowest);
   }
   if (least > most) {

@@ -55,7 +55,7 @@ class BlockInputs {
       return;
     }
     for (size_t i = 0; i < values.size(); ++i) {
-      values[i] = stored_.scale * static_cast<float>(codes_[view][i] - stored_.zero_point);
+      values[i] = stored_.Real(codes_[view][i]);
     }
   }
 
@@ -130,16 +130,16 @@ class BlockTraining {
   // Logits are not clamped: they have room to spare.
   Status AppendTarget(uint32_t view, uint32_t thread) {
     FloatPart& teacher = teachers_[thread];
-    MPQ_RETURN_IF_ERROR(teacher.Run(views_.Pixels(view), checkpoint_.values(view)));
+    MPQ_RETURN_IF_ERROR(checkpoint_.Run(view, teacher));
     MPQ_ASSIGN_OR_RETURN(const std::span<const float> output, teacher.Read(block_.last));
     std::vector<float>& targets = targets_[thread];
     const size_t begin = targets.size();
     targets.insert(targets.end(), output.begin(), output.end());
     if (block_.last == float_model_.graph.output) return Status();
     const ActivationDecision& stored = decisions_.activations[block_.last];
-    const float lo = stored.scale * static_cast<float>(-stored.zero_point);
-    const float hi = stored.scale * static_cast<float>((1 << stored.bits) - 1 - stored.zero_point);
-    for (size_t i = begin; i < targets.size(); ++i) targets[i] = std::clamp(targets[i], lo, hi);
+    for (size_t i = begin; i < targets.size(); ++i) {
+      targets[i] = std::clamp(targets[i], stored.lowest(), stored.highest());
+    }
     return Status();
   }
 

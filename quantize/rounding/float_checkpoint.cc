@@ -73,13 +73,19 @@ uint32_t FloatCheckpoint::BestFor(std::span<const uint32_t> tensors) const {
   auto end = static_cast<uint32_t>(graph.nodes.size());
   for (const uint32_t tensor : tensors) end = std::min(end, NodesUpTo(graph, tensor));
   const std::vector<bool> bottlenecks = Bottlenecks(graph);
-  for (uint32_t n = end; n-- > NodesUpTo(graph, tensor_);) {
+  const uint32_t current = NodesUpTo(graph, tensor_);
+  for (uint32_t n = end; n-- > current;) {
     const uint32_t tensor = graph.nodes[n].output;
     if (bottlenecks[n] && ValueBytes(graph.tensors[tensor], views_->count()) <= kMaxBytes) {
       return tensor;
     }
   }
   return tensor_;
+}
+
+Status FloatCheckpoint::Run(uint32_t view, FloatPart& part) const {
+  const std::vector<float>& held = values_[view];
+  return held.empty() ? part.Run(views_->Pixels(view), {}) : part.Run({}, held);
 }
 
 Status FloatCheckpoint::MoveFor(std::span<const uint32_t> tensors, uint32_t threads) {
@@ -92,7 +98,7 @@ Status FloatCheckpoint::MoveFor(std::span<const uint32_t> tensors, uint32_t thre
   }
   MPQ_RETURN_IF_ERROR(
       ParallelFor(threads, views_->count(), [&](uint32_t view, uint32_t thread) -> Status {
-        MPQ_RETURN_IF_ERROR(runs[thread].Run(views_->Pixels(view), values_[view]));
+        MPQ_RETURN_IF_ERROR(Run(view, runs[thread]));
         MPQ_ASSIGN_OR_RETURN(const std::span<const float> values, runs[thread].Read(next));
         values_[view].assign(values.begin(), values.end());
         return Status();

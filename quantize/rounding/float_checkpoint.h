@@ -64,6 +64,10 @@ class FloatCheckpoint {
   // Of a view, packed NHWC; empty where it stands at the graph's input.
   std::span<const float> values(uint32_t view) const { return values_[view]; }
 
+  // Runs a part that starts where the checkpoint stands on a view, whose pixels are made only if
+  // that is the graph's input.
+  Status Run(uint32_t view, FloatPart& part) const;
+
   // Moves on to the best place for what computes `tensors`: the last tensor before them, or of
   // them, on which alone all depends that comes after it, and whose values may be held. Stays where
   // it is if there is none.

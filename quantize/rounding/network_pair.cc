@@ -29,9 +29,7 @@ Result<std::vector<float>> NetworkPair::Float(uint32_t tensor) const {
     result[i] /= scales[i % scales.size()];
   }
   const ActivationDecision& stored = decisions_.activations[tensor];
-  const float lo = stored.scale * static_cast<float>(-stored.zero_point);
-  const float hi = stored.scale * static_cast<float>((1 << stored.bits) - 1 - stored.zero_point);
-  for (float& value : result) value = std::clamp(value, lo, hi);
+  for (float& value : result) value = std::clamp(value, stored.lowest(), stored.highest());
   return result;
 }
 
@@ -41,7 +39,7 @@ Result<std::vector<float>> NetworkPair::Quantized(uint32_t tensor) const {
   const ActivationDecision& stored = decisions_.activations[tensor];
   std::vector<float> result(codes.size());
   for (size_t i = 0; i < codes.size(); ++i) {
-    result[i] = stored.scale * static_cast<float>(codes[i] - stored.zero_point);
+    result[i] = stored.Real(codes[i]);
   }
   return result;
 }
